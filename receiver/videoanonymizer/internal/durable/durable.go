@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable makes files survive a power failure, and opens files in folders to which others can write: what they
-// put in place of a file, such as a link or a FIFO, is not followed and does not block.
+// Package durable writes files that survive a power failure, and opens files safely in folders to which others can
+// write: it neither follows nor blocks on what they put in place of a file, such as a link or a FIFO.
 package durable
 
 import (
@@ -14,10 +14,10 @@ import (
 	"syscall"
 )
 
-// Private is the mode of files that nobody else is to read.
+// Private is the mode of files that only their owner may read.
 const Private os.FileMode = 0o600
 
-// ErrNotRegular says that a name is that of something other than a file.
+// ErrNotRegular says that a path names something other than a regular file.
 var ErrNotRegular = errors.New("it is not a regular file")
 
 // Open opens a regular file, for reading or with further flags of os.OpenFile. It fails with ErrNotRegular for anything
@@ -37,12 +37,12 @@ func Open(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// Create creates a file for reading and writing, Private. It fails with fs.ErrExist if the name is taken.
+// Create creates a file for reading and writing, with mode Private. It fails with fs.ErrExist if the name is taken.
 func Create(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, Private)
 }
 
-// Replace is Create, but removes what has the name.
+// Replace is Create, but removes any file that has the name.
 func Replace(path string) (*os.File, error) {
 	if err := RemoveIfThere(path); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func Sync(f *os.File) error {
 	return nil
 }
 
-// WriteFile writes a new file, in place of what has the name, and flushes it to disk. Its mode is exactly mode.
+// WriteFile writes a new file, in place of any that has the name, and flushes it to disk. Its mode is exactly mode.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
 	f, err := Replace(path)
 	if err != nil {
@@ -80,8 +80,8 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	return errors.Join(err, Sync(f), f.Close())
 }
 
-// ReplaceFile writes a file in place of the one at path, so that a crash or an error leaves either of them whole. It
-// writes to path+".new" first. Its mode is exactly mode.
+// ReplaceFile replaces the file at path, so that a crash or an error leaves either the old or the new file whole. It
+// writes to path+".new" first. The mode of the new file is exactly mode.
 func ReplaceFile(path string, data []byte, mode os.FileMode) error {
 	fresh := path + ".new"
 	err := WriteFile(fresh, data, mode)
@@ -94,7 +94,7 @@ func ReplaceFile(path string, data []byte, mode os.FileMode) error {
 	return SyncPath(filepath.Dir(path))
 }
 
-// RemoveIfThere is os.Remove, but succeeds if there is nothing.
+// RemoveIfThere is os.Remove, but succeeds if the file does not exist.
 func RemoveIfThere(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -102,7 +102,7 @@ func RemoveIfThere(path string) error {
 	return nil
 }
 
-// Share sets the mode of a file that is Private. Some file systems refuse that, and then it stays as it is.
+// Share sets the mode of a file that is Private. Some file systems refuse that; the mode then stays as it is.
 func Share(f *os.File, mode os.FileMode) {
 	if mode != Private {
 		_ = f.Chmod(mode)
@@ -119,9 +119,9 @@ func SyncPath(path string) error {
 	return Sync(f)
 }
 
-// LinkNoReplace renames by a second link, and fails with fs.ErrExist where the new name is taken. On a file system of
-// the network a request that was answered may be sent again, and finds what it has done: a name that is taken by the
-// file itself is no error.
+// LinkNoReplace renames a file by creating a second link, and fails with fs.ErrExist if the new name is taken. A
+// network file system may send a request again that was already carried out, and then find its own result: it is not an
+// error if the new name already belongs to the same file.
 func LinkNoReplace(from, to string) error {
 	if err := link(from, to); err != nil && (!errors.Is(err, fs.ErrExist) || !sameFile(from, to)) {
 		return err
@@ -129,7 +129,7 @@ func LinkNoReplace(from, to string) error {
 	return RemoveIfThere(from)
 }
 
-// link is a variable for tests, which answer as such a file system does.
+// link is a variable so that tests can simulate such a file system.
 var link = os.Link
 
 func sameFile(a, b string) bool {

@@ -29,7 +29,7 @@ func TestWriteFileAndSyncPath(t *testing.T) {
 	require.ErrorIs(t, SyncPath(filepath.Join(directory, "missing")), fs.ErrNotExist)
 }
 
-// TestReplaceFile replaces a file, or leaves the old one as it is.
+// TestReplaceFile checks that ReplaceFile replaces a file, or leaves the old one as it is.
 func TestReplaceFile(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "file")
@@ -85,7 +85,7 @@ func TestOpenFollowsNothing(t *testing.T) {
 	assert.Equal(t, "precious", string(text))
 }
 
-// TestSyncUnsupported uses a device that answers as file systems without fsync do.
+// TestSyncUnsupported uses a device that responds like a file system without fsync.
 func TestSyncUnsupported(t *testing.T) {
 	f, err := os.Open(os.DevNull)
 	require.NoError(t, err)
@@ -95,8 +95,8 @@ func TestSyncUnsupported(t *testing.T) {
 	assert.ErrorIs(t, Sync(f), os.ErrClosed)
 }
 
-// TestLinkNoReplace renames where a file system links, and answers that the name is taken: because the request came
-// twice, or because it was.
+// TestLinkNoReplace simulates file systems that report that the name is taken, because the request was sent twice or
+// because the name really is taken.
 func TestLinkNoReplace(t *testing.T) {
 	taken := &os.LinkError{Op: "link", Err: syscall.EEXIST}
 	t.Cleanup(func() { link = os.Link })

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stamp distinguishes the states of a file without reading it: whatever changes its content changes CTime. Times are
-// nanoseconds since 1970. The device is left out: its number changes when a disk is mounted again.
+// Stamp identifies the state of a file without reading it: any change of the content changes CTime. Times are
+// nanoseconds since 1970. The device is left out, since its number changes when a disk is mounted again.
 type Stamp struct {
 	Size  int64  `json:"size"`
 	MTime int64  `json:"mtime"`
@@ -19,16 +19,16 @@ type Stamp struct {
 	Inode uint64 `json:"inode"`
 }
 
-// SameFile is equality except for CTime, which renaming, linking and chmod change, too.
+// SameFile reports whether two stamps are equal except for CTime, which renaming, linking and chmod also change.
 func (s Stamp) SameFile(t Stamp) bool {
 	t.CTime = s.CTime
 	return s == t
 }
 
-// ModTime is MTime as a time.
+// ModTime returns MTime as a time.Time.
 func (s Stamp) ModTime() time.Time { return time.Unix(0, s.MTime) }
 
-// StampOf returns the stamp of a file that the system has described.
+// StampOf returns the stamp of a file from the result of a stat call.
 func StampOf(st *unix.Stat_t) Stamp {
 	return Stamp{Size: st.Size, MTime: unix.TimespecToNsec(st.Mtim), CTime: unix.TimespecToNsec(st.Ctim), Inode: st.Ino}
 }

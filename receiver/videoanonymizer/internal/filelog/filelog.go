@@ -1,7 +1,7 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package filelog keeps log lines about different files and folders apart where the collector samples its log.
+// Package filelog makes the sampling of the collector's log treat lines about different files and folders separately.
 package filelog
 
 import (
@@ -11,22 +11,21 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// keys are the fields that give the path of the file or folder that a line is about.
+// keys are the fields that hold the path of the file or folder that a line is about.
 var keys = []string{"video", "file", "folder"}
 
-// SampleByFile returns a logger that writes to logger, but whose lines about one file are sampled apart from those
-// about another.
+// SampleByFile returns a logger that writes to logger, but whose lines are sampled separately for each file.
 //
-// By default, a collector logs only the first ten lines with the same message in 10 s, and one in a hundred after
-// that. Of 60 videos that fail for the same reason, the log would name ten.
+// By default, a collector logs only the first ten lines with the same message in 10 s, and one in a hundred after that.
+// If 60 videos failed for the same reason, the log would name only ten.
 func SampleByFile(logger *zap.Logger) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return core{Core: c} }))
 }
 
-// core asks the sampler below it once it knows the fields of a line, with a message that has the file in it.
+// core asks the sampler that it wraps only once the fields of a line are known, with a message that includes the file.
 type core struct {
 	zapcore.Core
-	file string // of the logger's own fields; "" if none of them gives one
+	file string // from the logger's own fields; "" if none of them has one
 }
 
 func (c core) With(fields []zapcore.Field) zapcore.Core {

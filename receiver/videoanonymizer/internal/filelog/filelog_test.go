@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// TestEachFileIsSampledByItself samples as the collector does by default.
+// TestEachFileIsSampledByItself uses the collector's default sampling.
 func TestEachFileIsSampledByItself(t *testing.T) {
 	const files, sampled = 60, 10
 	for name, tt := range map[string]struct {

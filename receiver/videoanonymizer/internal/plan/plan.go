@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan divides a long video into units, which are processed independently of each other: at once, or on
-// several machines. The units follow from the source and the configuration alone, never from who processes them, so
-// that all agree on them.
+// Package plan divides a long video into units, which are processed independently: in parallel, or on several machines.
+// The units depend only on the source and the configuration, never on who processes them, so that all machines agree on
+// them.
 package plan
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// Unit is a run of a video's frames, counted from 0: First <= frame < End. A key frame begins it, except maybe the
-// first unit. It has the frames with From <= PTS < To, in units of the source's time base.
+// Unit is a run of a video's frames, counted from 0: First <= frame < End. It begins with a key frame, except maybe the
+// first unit. Its frames have From <= PTS < To, in units of the source's time base.
 type Unit struct {
 	// Number counts the units of the video from 0.
 	Number     int
@@ -22,17 +22,17 @@ type Unit struct {
 	From, To   int64
 }
 
-// Frames is the number of its frames.
+// Frames returns the number of frames.
 func (u Unit) Frames() int { return u.End - u.First }
 
-// Worthwhile reports whether a video of that length may have more than one unit: if not, nobody has to list its frames.
+// Worthwhile reports whether a video of that length may have more than one unit. If not, its frames need not be listed.
 func Worthwhile(video, unit time.Duration) bool { return unit > 0 && video >= 2*unit }
 
-// Units divides a video whose frames an index lists. A unit ends with the last frame before the first key frame at, or
-// after, a multiple of the length since the video's first frame. None is shorter than half of the length, but for the
-// unit of a video that is so short. Without frames there is no unit.
+// Units divides a video, whose frames are listed in index, into units. A unit ends with the last frame before the first
+// key frame at or after a multiple of length, counted from the video's first frame. No unit is shorter than half of
+// length, except the only unit of a video that is shorter. Without frames, there are no units.
 //
-// Each frame is in one unit, in the order of the index, whatever the key frames and the length are.
+// Each frame is in exactly one unit, in the order of the index, whatever the key frames and the length are.
 func Units(timeBase media.Rational, index media.Index, length time.Duration) []Unit {
 	times := index.Times
 	if len(times) == 0 {
@@ -59,12 +59,12 @@ func Units(timeBase media.Rational, index media.Index, length time.Duration) []U
 	return units
 }
 
-// grid says where units may end. Its times are in units of the time base.
+// grid determines where units may end. Its times are in units of the time base.
 type grid struct{ first, last, step int64 }
 
-// cutsAt reports whether a unit that began at a time ends before a key frame.
+// cutsAt reports whether a unit that begins at begun ends before the key frame at key.
 func (g grid) cutsAt(begun, key int64) bool {
-	if g.step <= 0 || g.last-g.first < 0 { // nonsense: more than the numbers hold
+	if g.step <= 0 || g.last-g.first < 0 { // no length, or the numbers overflow
 		return false
 	}
 	return (key-g.first)/g.step > (begun-g.first)/g.step && key-begun >= g.step/2 && g.last-key >= g.step/2

@@ -15,7 +15,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/media"
 )
 
-// every returns n times from a first one on, some apart.
+// every returns n times: first, first+apart, and so on.
 func every(n int, first, apart int64) []int64 {
 	times := make([]int64, n)
 	for i := range times {
@@ -29,7 +29,7 @@ func TestUnits(t *testing.T) {
 	for name, tc := range map[string]struct {
 		index  media.Index
 		length time.Duration
-		want   []int // the first frames of all units but the first one
+		want   []int // the first frame of each unit except the first
 	}{
 		"a key frame at each multiple": {media.Index{Times: every(100, 0, 100), Keys: every(10, 0, 1000)}, 3 * time.Second,
 			[]int{30, 60}},
@@ -65,7 +65,7 @@ func TestUnits(t *testing.T) {
 	assert.Empty(t, Units(ms, media.Index{}, time.Second))
 }
 
-// checkUnits checks that each frame is in one unit, by its number and by its time.
+// checkUnits checks that each frame is in exactly one unit, by its number and by its time.
 func checkUnits(t *testing.T, units []Unit, index media.Index) {
 	t.Helper()
 	next := 0
@@ -86,13 +86,13 @@ func checkUnits(t *testing.T, units []Unit, index media.Index) {
 	require.Equal(t, len(index.Times), next)
 }
 
-// FuzzUnits: whatever the times, the key frames and the length, each frame is in one unit.
+// FuzzUnits checks that each frame is in exactly one unit, whatever the times, the key frames and the length are.
 func FuzzUnits(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0}, []byte{1, 0}, int64(time.Second), int64(1000))
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0}, []byte{0}, int64(1), int64(1))
 	f.Fuzz(func(t *testing.T, raw, keys []byte, length, perSecond int64) {
 		var index media.Index
-		for ; len(raw) >= 4; raw = raw[4:] { // spread over all that a time may be
+		for ; len(raw) >= 4; raw = raw[4:] { // spread over the whole range of times
 			at := int64(int32(binary.LittleEndian.Uint32(raw))) << (raw[0] % 32)
 			index.Times = append(index.Times, at)
 		}

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Logger returns a logger that writes to logger with pseudonyms. Fields that are absolute paths say whose names to
-// replace in the others and in the message.
+// Logger returns a logger that writes to logger with pseudonyms. Fields that are absolute paths determine whose names
+// are replaced in the message and the other fields.
 func (n *Names) Logger(logger *zap.Logger) *zap.Logger {
 	if n == nil {
 		return logger
@@ -24,7 +24,7 @@ func (n *Names) Logger(logger *zap.Logger) *zap.Logger {
 type core struct {
 	zapcore.Core
 	names *Names
-	paths []string // in the logger's own fields
+	paths []string // from the logger's own fields
 }
 
 func (c core) With(fields []zapcore.Field) zapcore.Core {
@@ -48,7 +48,7 @@ func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// pathsIn adds the paths that the fields are.
+// pathsIn adds the fields that are absolute paths to paths.
 func pathsIn(fields []zapcore.Field, paths []string) []string {
 	paths = slices.Clone(paths)
 	for _, field := range fields {
@@ -59,7 +59,7 @@ func pathsIn(fields []zapcore.Field, paths []string) []string {
 	return paths
 }
 
-// hide returns the fields with pseudonyms.
+// hide returns the fields with names replaced by pseudonyms.
 func (c core) hide(fields []zapcore.Field, paths []string) []zapcore.Field {
 	hidden := slices.Clone(fields)
 	for i, field := range fields {

@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pseudonym replaces the names of videos, which may be those of people, in what leaves the receiver about them.
-// A pseudonym is 16 hexadecimal digits, the first of the HMAC-SHA256 of a file's name or path: who has the key can tell
-// whether it is that of a name, and nobody else can.
+// Package pseudonym replaces the names of videos, which may contain names of people, in what leaves the receiver about
+// them. A pseudonym is the first 16 hexadecimal digits of the HMAC-SHA256 of a file's name or path: only someone who
+// has the key can check whether it belongs to a given name.
 package pseudonym
 
 import (
@@ -27,18 +27,19 @@ import (
 
 const (
 	keyName   = "names.key"
-	keyLength = 32 // bytes, which the file has in hexadecimal
+	keyLength = 32 // bytes; the file holds them in hexadecimal
 	digits    = 16
 )
 
-// Names gives pseudonyms. A nil Names leaves every name as it is.
+// Names creates pseudonyms. A nil Names leaves every name as it is.
 type Names struct {
 	key []byte
-	// folders are those of the configuration, longest first: they keep their names.
+	// folders are the configured folders, longest first. They keep their names.
 	folders []string
 }
 
-// Open reads the key in a directory, and creates both if they are missing. What is below the folders has pseudonyms.
+// Open reads the key in a directory, and creates both if they are missing. Everything below the folders gets
+// pseudonyms.
 func Open(directory string, folders ...string) (*Names, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func Open(directory string, folders ...string) (*Names, error) {
 	return n, nil
 }
 
-// Exists reports whether there is a key in a directory.
+// Exists reports whether a directory has a key.
 func Exists(directory string) bool {
 	_, err := os.Lstat(filepath.Join(directory, keyName))
 	return err == nil
@@ -86,7 +87,7 @@ func readKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// writeKey creates the file whole, or not at all.
+// writeKey creates the file completely, or not at all.
 func writeKey(path string, key []byte) error {
 	temp := path + "." + hex.EncodeToString(key[:8]) + ".new"
 	defer os.Remove(temp)
@@ -103,7 +104,7 @@ func writeKey(path string, key []byte) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// addFolder adds a folder under the names that paths may give it.
+// addFolder adds a folder under all names by which paths may refer to it.
 func (n *Names) addFolder(folder string) {
 	if folder == "" {
 		return
@@ -119,7 +120,7 @@ func (n *Names) addFolder(folder string) {
 	}
 }
 
-// Of is the pseudonym of a name or path. Those of the configuration keep theirs.
+// Of returns the pseudonym of a name or path. Configured folders keep their names.
 func (n *Names) Of(name string) string {
 	if n == nil || name == "" || slices.Contains(n.folders, name) {
 		return name
@@ -129,8 +130,8 @@ func (n *Names) Of(name string) string {
 	return hex.EncodeToString(mac.Sum(nil))[:digits]
 }
 
-// In replaces in a text what names one of the files at the paths: its path, its name, and that without extension, and
-// all paths below the folders. It replaces too much rather than too little.
+// In replaces everything in a text that names one of the files at the paths (its path, its name, and its name without
+// extension), and all paths below the folders. It errs on the side of replacing too much.
 func (n *Names) In(text string, paths ...string) string {
 	if n == nil {
 		return text
@@ -150,7 +151,8 @@ func (n *Names) In(text string, paths ...string) string {
 	return text
 }
 
-// replace replaces what is written in a text, as it is or quoted, by the pseudonym of a name, except within words.
+// replace replaces each occurrence of written in a text, as it is or quoted, with the pseudonym of name, except within
+// words.
 func (n *Names) replace(text, written, name string) string {
 	if written == "" || written == "." || written == "/" {
 		return text
@@ -194,7 +196,7 @@ func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 // ends are what may follow a path in a text.
 var ends = []string{`"`, "\n", ": ", "; ", ", ", "' ", " -> "}
 
-// replaceBelow replaces the paths below the folders, up to what may end them.
+// replaceBelow replaces the paths below the folders, up to what may follow a path.
 func (n *Names) replaceBelow(text string) string {
 	for _, folder := range n.folders {
 		below := strings.TrimSuffix(folder, "/") + "/"

@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package schedule says when videos are processed on a machine that others use, too: in some hours, not on battery, and
-// while other programs leave enough of the processors.
+// Package schedule decides when videos are processed on a machine that others use, too: at certain hours, not on
+// battery, and only while other programs leave enough of the processors.
 package schedule
 
 import (
@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Span is a part of each of some days of the week.
+// Span is a part of the day, on some days of the week.
 type Span struct {
-	days [7]bool // by time.Weekday; those on which it begins
-	// from and to are times of the day; a to that is not after from is on the next day.
+	days [7]bool // by time.Weekday; the days on which it begins
+	// from and to are times of day. If to is not after from, it is on the next day.
 	from, to time.Duration
 }
 
 const day = 24 * time.Hour
 
-// ParseSpan reads a span such as "22:00-06:00", "mon-fri 19:00-07:00" or "sat,sun", in local time. Without days it is
-// every day, without times the whole day.
+// ParseSpan parses a span such as "22:00-06:00", "mon-fri 19:00-07:00" or "sat,sun", in local time. Without days, it
+// applies every day; without times, all day.
 func ParseSpan(text string) (s Span, err error) {
 	fields := strings.Fields(strings.ToLower(text))
 	if len(fields) == 0 || len(fields) > 2 {
@@ -81,7 +81,7 @@ func parseDays(text string) (days [7]bool, err error) {
 	return days, nil
 }
 
-// parseTime reads a time of the day, 24:00 included.
+// parseTime parses a time of day, including 24:00.
 func parseTime(text string) (time.Duration, error) {
 	if text == "24:00" {
 		return day, nil
@@ -93,7 +93,8 @@ func parseTime(text string) (time.Duration, error) {
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
 }
 
-// Includes reports whether a time, in its own zone, is in the span. Where clocks are set, what they show counts.
+// Includes reports whether a time, in its own zone, is in the span. When clocks are changed, the time that they show
+// counts.
 func (s Span) Includes(t time.Time) bool {
 	at := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
 	today, yesterday := s.days[t.Weekday()], s.days[(t.Weekday()+6)%7]

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// machine is where the kernel says what it is doing: /proc and /sys, but for tests.
+// machine is where the kernel reports its state: /proc and /sys, except in tests.
 type machine struct{ proc, sys string }
 
-// onBattery reports whether there is a battery, and no power supply that is connected.
+// onBattery reports whether there is a battery, and no connected power supply.
 func (m machine) onBattery() bool {
 	supplies, _ := filepath.Glob(filepath.Join(m.sys, "class", "power_supply", "*"))
 	battery := false
@@ -38,13 +38,15 @@ func (m machine) onBattery() bool {
 	return battery
 }
 
-// cpu is processor time since the start, in ticks of the kernel's clock.
+// cpu is the processor time used since boot, in ticks of the kernel's clock.
 type cpu struct {
-	// total is that of all processors, busy what of it was used, and own what this process and its children used.
+	// total is the time of all processors, busy the part of it that was used, and own the part that this process and its
+	// children used.
 	total, busy, own uint64
 }
 
-// cpu reads how much processor time was used. Children of children do not count as own, nor do those that ended since.
+// cpu reads the processor times. Running descendants other than direct children do not count as own, nor do children
+// that end during the reading.
 func (m machine) cpu() (c cpu, err error) {
 	text, err := os.ReadFile(filepath.Join(m.proc, "stat"))
 	if err != nil {
@@ -55,7 +57,7 @@ func (m machine) cpu() (c cpu, err error) {
 	if len(fields) < 9 || fields[0] != "cpu" {
 		return c, errors.New("/proc/stat has no processor time")
 	}
-	const idle, iowait, steal = 3, 4, 7 // positions; guests are in user already
+	const idle, iowait, steal = 3, 4, 7 // positions; user already includes guests
 	for i, field := range fields[1:9] {
 		ticks, err := strconv.ParseUint(field, 10, 64)
 		if err != nil {
@@ -83,10 +85,10 @@ func (m machine) cpu() (c cpu, err error) {
 	return c, err
 }
 
-// process is what /proc/PID/stat says of one.
+// process is what /proc/PID/stat says about a process.
 type process struct {
 	id, parent int
-	// ticks are its processor time, children that of its children that have ended.
+	// ticks is its processor time, children that of its children that have ended.
 	ticks, children uint64
 }
 
@@ -95,7 +97,7 @@ func (m machine) process(name string) (p process, err error) {
 	if err != nil {
 		return p, err
 	}
-	// The name of the program, in parentheses, may have anything in it.
+	// The name of the program, in parentheses, may contain anything.
 	end := bytes.LastIndexByte(text, ')')
 	id, _, _ := strings.Cut(string(text), " ")
 	fields := strings.Fields(string(text[end+1:]))
@@ -105,7 +107,7 @@ func (m machine) process(name string) (p process, err error) {
 	var errs [6]error
 	p.id, errs[0] = strconv.Atoi(id)
 	p.parent, errs[1] = strconv.Atoi(fields[1])
-	var times [4]uint64 // user, system, and those of children
+	var times [4]uint64 // user, system, and the same of ended children
 	for i := range times {
 		times[i], errs[2+i] = strconv.ParseUint(fields[11+i], 10, 64)
 	}
@@ -113,7 +115,7 @@ func (m machine) process(name string) (p process, err error) {
 	return p, errors.Join(errs[:]...)
 }
 
-// others is the share 0..1 of all processors that other programs used between two readings.
+// others returns the share (0 to 1) of all processors that other programs used between two readings.
 func others(before, after cpu) float64 {
 	if after.total <= before.total {
 		return 0

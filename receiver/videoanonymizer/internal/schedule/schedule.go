@@ -12,23 +12,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options say when videos are processed.
+// Options configure when videos are processed.
 type Options struct {
-	// Hours are when; always if there are none.
+	// Hours are the spans in which videos are processed. Without any, they always are.
 	Hours []Span
 	// PauseOnBattery pauses while no power supply is connected.
 	PauseOnBattery bool
-	// MaxOthers is the share 0..1 of all processors that other programs may use; 0 does not matter.
+	// MaxOthers is the share (0 to 1) of all processors that other programs may use; 0 means no limit.
 	MaxOthers float64
-	// Hold is called with why videos are not processed now, empty if they are, when that changes.
+	// Hold is called with the reason why videos are not processed, or empty if they are, whenever it changes.
 	Hold   func(why string)
 	Logger *zap.Logger
 }
 
-// Any reports whether there is anything to look at.
+// Any reports whether there is anything to check.
 func (o *Options) Any() bool { return len(o.Hours) > 0 || o.PauseOnBattery || o.MaxOthers > 0 }
 
-// Schedule looks when videos are processed.
+// Schedule checks regularly whether videos may be processed.
 type Schedule struct {
 	Options
 	machine machine
@@ -37,15 +37,15 @@ type Schedule struct {
 	load    load
 }
 
-// New returns a schedule that has not looked yet.
+// New returns a schedule that has not checked anything yet.
 func New(opts Options) *Schedule {
 	return &Schedule{Options: opts, machine: machine{"/proc", "/sys"}, now: time.Now}
 }
 
-// lookInterval is the time between two looks.
+// lookInterval is the time between two checks.
 const lookInterval = 10 * time.Second
 
-// Run looks until the context ends.
+// Run calls Look regularly until the context ends.
 func (s *Schedule) Run(ctx context.Context) {
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
@@ -59,7 +59,7 @@ func (s *Schedule) Run(ctx context.Context) {
 	}
 }
 
-// Look looks once, and calls Hold if something changed.
+// Look checks once, and calls Hold if the result has changed.
 func (s *Schedule) Look() {
 	why := s.reason()
 	if why == s.why {
@@ -95,7 +95,7 @@ func (s *Schedule) reason() string {
 	return ""
 }
 
-// load is how much of the processors other programs use.
+// load tracks how much of the processors other programs use.
 type load struct {
 	readings []reading // of the last loadWindow, the oldest first
 	high     bool
@@ -108,13 +108,14 @@ type reading struct {
 }
 
 const (
-	// loadWindow is the time over which the load is a mean.
+	// loadWindow is the time over which the load is averaged.
 	loadWindow = time.Minute
-	// loadAgain is the share of MaxOthers below which videos are processed again, so that it does not go to and fro.
+	// loadAgain is the share of MaxOthers to which the load must fall before videos are processed again, so that
+	// processing does not keep switching on and off.
 	loadAgain = 0.8
 )
 
-// tooHigh looks at the load. Where it cannot be read it is not too high.
+// tooHigh measures the load and reports whether it is too high. A load that cannot be read is not too high.
 func (l *load) tooHigh(s *Schedule, now time.Time) bool {
 	c, err := s.machine.cpu()
 	if err != nil {

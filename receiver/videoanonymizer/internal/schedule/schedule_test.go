@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSpans(t *testing.T) {
 	for _, test := range []struct {
-		span, at string // a day of the first week of March 2026, of which the first is a Sunday
+		span, at string // in the first week of March 2026, which begins with a Sunday
 		want     bool
 	}{
 		{"22:00-06:00", "Mon 22:00", true}, {"22:00-06:00", "Mon 21:59", false},
@@ -43,7 +43,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// at is a time in the first week of March 2026.
+// at returns a time in the first week of March 2026.
 func at(t *testing.T, text string) time.Time {
 	t.Helper()
 	for d := 1; d <= 7; d++ {
@@ -78,7 +78,7 @@ func FuzzParseSpan(f *testing.F) {
 	})
 }
 
-// fake is a /proc and /sys.
+// fake returns a machine with an empty /proc and /sys.
 func fake(t *testing.T) machine {
 	t.Helper()
 	return machine{t.TempDir(), t.TempDir()}
@@ -120,10 +120,10 @@ func use(t *testing.T, m machine, busy, idle, self, child int) {
 	write(t, stat(7, 1, self), m.proc, "self", "stat")
 	write(t, stat(7, 1, self), m.proc, "7", "stat")
 	write(t, stat(8, 7, child), m.proc, "8", "stat")
-	write(t, stat(9, 1, 1000), m.proc, "9", "stat") // of somebody else
+	write(t, stat(9, 1, 1000), m.proc, "9", "stat") // another program
 }
 
-// TestOthers: what this program and its children use does not count.
+// TestOthers checks that what this program and its children use does not count.
 func TestOthers(t *testing.T) {
 	m := fake(t)
 	use(t, m, 1000, 1000, 100, 100)
@@ -156,7 +156,7 @@ func TestOthers(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// TestLook goes through an evening: hours, others, and the time until others are known.
+// TestLook simulates an evening: hours, other programs, and the time until their load is known.
 func TestLook(t *testing.T) {
 	m := fake(t)
 	now := at(t, "Mon 21:00")

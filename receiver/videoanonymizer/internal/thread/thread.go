@@ -1,8 +1,8 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package thread gives functions threads of the operating system of their own, for attributes that belong to a thread
-// and cannot be given back, such as fewer rights.
+// Package thread runs functions on operating system threads of their own, for attributes that belong to a thread and
+// cannot be restored, such as dropped privileges.
 package thread
 
 import (
@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Go calls a function, in a goroutine, on a thread that ends after it. The first thread of a process would not end: it
-// is held while another one is found.
+// Go calls run in a goroutine, on a thread that ends with it. The first thread of a process would not end, so it is
+// held until the goroutine has another one.
 func Go(run func()) { go onPassing(run) }
 
 func onPassing(run func()) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestGo checks that the thread that is given up is never the first one of the process.
+// TestGo checks that the thread that is used up is never the first one of the process.
 func TestGo(t *testing.T) {
 	for range 100 {
 		id := make(chan int)

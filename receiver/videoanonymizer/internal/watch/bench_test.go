@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPoll polls 10,000 files that are all done, in one folder and in a hundred. It reports the time of a poll,
-// and its ratio to the least that a poll can cost: reading the same folders and the state of each file.
+// BenchmarkPoll polls 10,000 finished files, in one folder and in a hundred. It reports the time of a poll, and its
+// ratio to the minimum: reading the same folders and the state of each file.
 func BenchmarkPoll(b *testing.B) {
 	const files = 10_000
 	for _, folders := range []int{1, 100} {
@@ -57,8 +57,8 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
-// BenchmarkFind finds 10,000 small files that are complete, in one folder: the first time it reads samples of each,
-// later it finds that they are the same.
+// BenchmarkFind finds 10,000 small complete files in one folder. The first time, it reads samples of each file; later,
+// it finds that they have not changed.
 func BenchmarkFind(b *testing.B) {
 	const files = 10_000
 	in, out := b.TempDir(), b.TempDir()
@@ -93,8 +93,7 @@ func bareWalk(b *testing.B, folder string) {
 	}
 }
 
-// BenchmarkClaim claims and ends jobs, with the journal on the disk, and compares that with a write and fsync of a
-// line.
+// BenchmarkClaim claims and ends jobs with the journal on disk, and compares that with writing and syncing a line.
 func BenchmarkClaim(b *testing.B) {
 	in, out := b.TempDir(), b.TempDir()
 	w, err := New(testOptions(in, out))

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// assess says what is known of a file that a scan found, before anybody opens it. The queue calls it under its lock.
+// assess returns what is known about a file that a scan found, before anything opens it. The queue calls it with its
+// lock held.
 func (w *Watcher) assess(f *found) assessment {
 	switch {
 	case w.names.isReserved(f.path):
@@ -32,7 +33,7 @@ func (w *Watcher) assess(f *found) assessment {
 	return candidate
 }
 
-// claim makes a job of a claimed file, or returns nil where it turns out that there is nothing to do, or not yet.
+// claim creates a job for a claimed file. It returns nil if it turns out that there is nothing to do, or not yet.
 func (w *Watcher) claim(f *file) *Job {
 	seen, ok := w.inspect(f)
 	if !ok {
@@ -53,7 +54,8 @@ func (w *Watcher) claim(f *file) *Job {
 	return job
 }
 
-// giveBack records what people wanted of a file while it was claimed, where no job came of that: a job's end would.
+// giveBack records what the operator requested for a file while it was claimed, if no job resulted. Otherwise, the end
+// of the job records that.
 func (w *Watcher) giveBack(f *file, canceled bool) {
 	var err error
 	if canceled {
@@ -66,14 +68,14 @@ func (w *Watcher) giveBack(f *file, canceled bool) {
 	}
 }
 
-// inspection is what was read of a file. It is empty for one that cannot be read.
+// inspection is what inspect read from a file. It has no digests if the file cannot be read.
 type inspection struct {
 	sum, body string // see digests
 	previous  []previous
 }
 
-// inspect opens the file and checks that it is still what the last scan found and that nobody writes to it. Where it
-// cannot be read, the job's owner will run into that, too, and report it.
+// inspect opens the file and checks that it is still the one that the last scan found, and that no one is writing to
+// it. If the file cannot be read, inspect still succeeds: the job's owner will run into that, too, and report it.
 func (w *Watcher) inspect(f *file) (seen inspection, ok bool) {
 	opened, st, err := openRegular(f.path)
 	switch {
@@ -105,14 +107,15 @@ func (w *Watcher) inspect(f *file) (seen inspection, ok bool) {
 	return seen, true
 }
 
-// previousUnread are the previous outputs of a file that cannot be read: which of them it continues shows later.
+// previousUnread returns the previous outputs of a file that cannot be read. Which of them the file continues is
+// determined once it can be read.
 func (w *Watcher) previousUnread(f *file) []previous {
 	earlier, _ := w.journal.source(f.path)
 	return previousOutputs(earlier)
 }
 
-// finishedBefore reports whether there is nothing to do, since the file is an output of ours, or was done under another
-// name or with other times. If so, it records that.
+// finishedBefore reports whether there is nothing to do, because the file is one of our outputs, or was processed under
+// another name or with other times. If so, it records that.
 func (w *Watcher) finishedBefore(f *file, seen inspection) bool {
 	same := content{f.stamp.Size, seen.sum}
 	entry := source{Path: pathText(f.path), Rel: pathText(f.rel), Stamp: f.stamp, Digest: seen.sum, Body: seen.body}
@@ -137,7 +140,7 @@ func (w *Watcher) finishedBefore(f *file, seen inspection) bool {
 	return true
 }
 
-// doneBefore finds the source that this one is the same as, by the rules at the top of watcher.go.
+// doneBefore finds a finished source that is the same as this file, by the rules at the top of watcher.go.
 func (w *Watcher) doneBefore(f *file, same content) (source, bool) {
 	for _, s := range w.journal.doneWith(same) {
 		untouched := s.Stamp.MTime == f.stamp.MTime
@@ -169,7 +172,7 @@ func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 		leftovers: resumable, started: w.queue.now(),
 	}
 	w.active.add(job)
-	if cause := w.queue.stopCause(f); cause != nil { // somebody was faster
+	if cause := w.queue.stopCause(f); cause != nil { // requested since the claim
 		job.stop(cause)
 	}
 	err = makeFolders(filepath.Dir(output))
@@ -184,8 +187,9 @@ func (w *Watcher) newJob(f *file, seen inspection) (*Job, error) {
 	return job, nil
 }
 
-// newAttempt returns the journal's entry for an attempt, given that of an earlier one, which may be empty. The attempt
-// can resume if that one left its temporary files, and neither the source nor the folder of its output has changed.
+// newAttempt returns the journal entry for an attempt, given the entry of an earlier attempt, which may be empty. The
+// attempt can resume if the earlier one left its temporary files, and neither the source nor the folder of its output
+// has changed.
 func newAttempt(f *file, seen inspection, output string, earlier source) (entry source, resumable bool) {
 	entry = source{
 		Path: pathText(f.path), Rel: pathText(f.rel), State: stateClaimed, Stamp: f.stamp, Digest: seen.sum, Body: seen.body,

@@ -45,7 +45,7 @@ func TestClaimWaitsForWriter(t *testing.T) {
 	assert.Equal(t, path, r.take().Path)
 }
 
-// TestClaimFileReplacedByFIFO replaces a ready file by a pipe, which would block whoever opens it.
+// TestClaimFileReplacedByFIFO replaces a ready file with a named pipe, which would block whoever opens it.
 func TestClaimFileReplacedByFIFO(t *testing.T) {
 	r := newRig(t)
 	path := r.drop("walk.mkv", "a")
@@ -56,7 +56,7 @@ func TestClaimFileReplacedByFIFO(t *testing.T) {
 	r.idle()
 }
 
-// TestClaimUnreadableFile leaves it to the job's owner to report that a file cannot be read.
+// TestClaimUnreadableFile checks that it is left to the job's owner to report that a file cannot be read.
 func TestClaimUnreadableFile(t *testing.T) {
 	r := newRig(t)
 	path := r.drop("walk.mkv", "a")
@@ -81,7 +81,7 @@ func TestClaimUnreadableFile(t *testing.T) {
 	r.finish(path)
 }
 
-// asNobody calls call with the file permissions of an unprivileged user, on a thread of its own: they are per thread.
+// asNobody calls call with the file permissions of an unprivileged user. They are per thread, so it locks the thread.
 func asNobody(t *testing.T, call func()) {
 	if os.Geteuid() != 0 {
 		call()
@@ -95,7 +95,7 @@ func asNobody(t *testing.T, call func()) {
 	call()
 }
 
-// TestDoneFilesStayDone changes a finished video, or what is around it, and checks whether it is processed again.
+// TestDoneFilesStayDone changes a finished video, or the files around it, and checks whether it is processed again.
 func TestDoneFilesStayDone(t *testing.T) {
 	touch := func(t *testing.T, path string) {
 		at := time.Now().Add(time.Hour)
@@ -183,8 +183,8 @@ func TestDoneFilesStayDone(t *testing.T) {
 	}
 }
 
-// TestPicturesAreComparedWhole overwrites a picture, and its output, by one that differs in a single byte, far from
-// those of samples: pictures may be uncompressed, and mostly black.
+// TestPicturesAreComparedWhole overwrites a picture, and its output, with one that differs in a single byte, far from
+// any sample of the content: pictures may be uncompressed, and mostly black.
 func TestPicturesAreComparedWhole(t *testing.T) {
 	r := newRig(t, func(r *rig) {
 		r.opts.Config.Pictures = true

@@ -18,7 +18,7 @@ func withReport(r *rig) {
 	r.opts.Companions = func(output string) []string { return []string{output + ".json"} }
 }
 
-// writeBoth writes the job's files, complete and not yet published.
+// writeBoth writes the job's output and report, complete but not yet published.
 func writeBoth(t *testing.T, job *Job) Companion {
 	t.Helper()
 	c := Companion{Temp: job.TempFor(".json"), Path: job.Output + ".json"}
@@ -70,7 +70,7 @@ func TestLongOutputNameWithCompanion(t *testing.T) {
 	require.NoError(t, job.Done())
 }
 
-// TestRecoverCompanionAfterCrash has the collector die between the steps of publishing.
+// TestRecoverCompanionAfterCrash simulates that the collector dies between the steps of publishing.
 func TestRecoverCompanionAfterCrash(t *testing.T) {
 	tests := map[string]struct {
 		before func(t *testing.T, job *Job, c Companion)

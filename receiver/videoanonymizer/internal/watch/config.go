@@ -15,36 +15,36 @@ import (
 
 // Config selects the files to process. The receiver's configuration validates it.
 type Config struct {
-	// Include are glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards
-	// names one file, or a folder whose files are processed. Relative patterns start at the working directory. Files
-	// that are no videos by their extension, such as the .thm and .xml of cameras, are processed only where a pattern
-	// names that extension. Required.
+	// Include holds glob patterns of the files to process; ** matches any number of folders. A pattern without wildcards
+	// names one file, or a folder whose files are processed. Relative patterns start at the working directory. Files that
+	// are not videos by their extension, such as the .thm and .xml files of cameras, are processed only if a pattern names
+	// that extension. Required.
 	Include []string `mapstructure:"include"`
-	// Exclude are glob patterns of files to ignore although Include matches them. A pattern without a slash is compared
+	// Exclude holds glob patterns of files to ignore even if Include matches them. A pattern without a slash is compared
 	// with the file's name alone.
 	Exclude []string `mapstructure:"exclude"`
-	// Pictures says that patterns which do not name an extension include still pictures, too.
+	// Pictures makes patterns that do not name an extension include still pictures, too.
 	Pictures bool `mapstructure:"pictures"`
 	// Recursive also processes files in the folders below those that Include names.
 	Recursive bool `mapstructure:"recursive"`
 	// PollInterval is the time between two scans of the folders.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. A file that
-	// a process has open for writing is not complete, however long that takes. Where that is unknown (a file of another
-	// user, a network share), and inotify did not see it being closed, it must stay unchanged ten times as long, 30
-	// seconds at least. A source is moved or deleted only after it has stayed unchanged ten times as long once more,
-	// from its outcome on.
+	// StableFor is how long a file's size, times and inode must stay unchanged before it counts as complete. A file that a
+	// process has open for writing is never complete. If that cannot be determined (a file of another user, a network
+	// share), and inotify did not see the file being closed, it must stay unchanged ten times as long (at most ten minutes
+	// longer), and at least 30 seconds. A source is moved or deleted only after it has stayed unchanged ten times as long
+	// once more, counted from its outcome.
 	StableFor time.Duration `mapstructure:"stable_for"`
 
 	_ struct{}
 }
 
-// NewDefaultConfig returns the defaults. Include has none.
+// NewDefaultConfig returns the defaults. Include has no default.
 func NewDefaultConfig() Config {
 	return Config{Pictures: true, PollInterval: time.Second, StableFor: 3 * time.Second}
 }
 
-// Folders are those above the wildcards of Include.
+// Folders returns the folder of each Include pattern, up to the first wildcard.
 func (c *Config) Folders() []string {
 	var folders []string
 	for _, pattern := range c.Include {
@@ -54,7 +54,8 @@ func (c *Config) Folders() []string {
 	return folders
 }
 
-// ValidatePattern says what is wrong with a pattern of Include or Exclude, and what to write instead.
+// ValidatePattern returns an error that says what is wrong with a pattern of Include or Exclude, and what to write
+// instead.
 func ValidatePattern(pattern string) error {
 	switch {
 	case pattern == "":
@@ -74,7 +75,7 @@ func ValidatePattern(pattern string) error {
 	return nil
 }
 
-// slashInBraces reports whether alternatives span folders, which a scan of one folder at a time cannot follow.
+// slashInBraces reports whether alternatives span folders, which a scan of one folder at a time cannot match.
 func slashInBraces(pattern string) bool {
 	depth := 0
 	for i := 0; i < len(pattern); i++ {
@@ -95,7 +96,7 @@ func slashInBraces(pattern string) bool {
 }
 
 // OnSuccess is what happens to a source once its output is published and recorded, and the source has stayed unchanged
-// for another while.
+// for a while longer.
 type OnSuccess string
 
 // The values of OnSuccess. The empty string is OnSuccessKeep.
@@ -105,18 +106,18 @@ const (
 	OnSuccessDelete OnSuccess = "delete"
 )
 
-// Retry says how a video is retried after a failure that may be temporary, such as a full disk. The receiver's
+// Retry configures how a video is retried after a failure that may be temporary, such as a full disk. The receiver's
 // configuration validates it.
 type Retry struct {
-	// InitialInterval is the wait after the first failed attempt; it doubles with each further one up to MaxInterval.
+	// InitialInterval is the wait after the first failed attempt. It doubles with each further attempt, up to MaxInterval.
 	InitialInterval time.Duration `mapstructure:"initial_interval"`
 	MaxInterval     time.Duration `mapstructure:"max_interval"`
-	// MaxAttempts is how often a file is tried before it counts as failed until it changes or, if the collector
-	// survived the attempts, until the collector restarts. Attempts in which the collector died count.
+	// MaxAttempts is how often a file is tried before it counts as failed. It then stays failed until it changes or, if
+	// the collector survived the last attempt, until the collector restarts. Attempts in which the collector died count.
 	MaxAttempts int `mapstructure:"max_attempts"`
 
 	_ struct{}
 }
 
-// DefaultRetry spreads ten attempts over about 100 minutes.
+// DefaultRetry spreads ten attempts over about 72 minutes.
 var DefaultRetry = Retry{InitialInterval: 10 * time.Second, MaxInterval: 30 * time.Minute, MaxAttempts: 10}

@@ -9,35 +9,35 @@ import (
 	"io/fs"
 )
 
-// People can pause, resume, cancel, put first and retry a file. A file that is being processed is stopped first: its
-// job's owner, which Job.OnStop tells, ends the job as on a shutdown or, for ErrCanceled, by Job.Cancel.
+// The operator can pause, resume, cancel, put first and retry a file. If the file is being processed, it is stopped
+// first: Job.OnStop tells the owner of its job, who ends the job as on shutdown or, for ErrCanceled, with Job.Cancel.
 
-// The causes for which a job is stopped.
+// The causes for which a job is stopped, besides ErrHeld.
 var (
-	// ErrPaused: somebody paused the video.
+	// ErrPaused means that the operator paused the video.
 	ErrPaused = errors.New("the video was paused")
-	// ErrPreempted: somebody put another video first.
+	// ErrPreempted means that the operator put another video first.
 	ErrPreempted = errors.New("another video was put first")
-	// ErrCanceled: somebody canceled the video. Job.Cancel has to end the job.
+	// ErrCanceled means that the operator canceled the video. Job.Cancel has to end the job.
 	ErrCanceled = errors.New("the video was canceled")
 )
 
-// ErrRefused says that a file is not in a state in which that can be done with it.
+// ErrRefused says that a request is not possible, for example in the current state of a file.
 var ErrRefused = errors.New("not possible")
 
-// ReasonCanceled is the reason of a failure that somebody wanted.
+// ReasonCanceled is the reason of a failure that the operator requested.
 const ReasonCanceled = "canceled"
 
-// control is what people want of a file.
+// control is what the operator requested for a file.
 type control struct {
 	paused bool
-	// first is larger the later it was put first; 0 if it was not.
+	// first is larger the later the file was put first; 0 if it was not.
 	first uint64
-	// stop is why the job that has claimed it is to end; nil if it is not.
+	// stop is why the job that claimed the file has to end; nil if it does not.
 	stop error
 }
 
-// Pause leaves a file that waits or is processed alone until Resume, also after a restart.
+// Pause keeps a file that is waiting or in progress from being processed until Resume is called, even across restarts.
 func (w *Watcher) Pause(path string) error {
 	err := w.queue.edit(path, func(f *file) error {
 		switch {
@@ -60,7 +60,7 @@ func (w *Watcher) Pause(path string) error {
 	return w.recordControl(path)
 }
 
-// Resume lets a paused file go on.
+// Resume lets a paused file continue.
 func (w *Watcher) Resume(path string) error {
 	err := w.queue.edit(path, func(f *file) error {
 		if !f.control.paused {
@@ -75,7 +75,7 @@ func (w *Watcher) Resume(path string) error {
 	return w.recordControl(path)
 }
 
-// recordControl records what people want of a file that waits, so that a restart does not forget it.
+// recordControl records what the operator requested for a waiting file, so that it survives a restart.
 func (w *Watcher) recordControl(path string) error {
 	var f file
 	if err := w.queue.edit(path, func(there *file) error { f = *there; return nil }); err != nil {
@@ -95,8 +95,8 @@ func (w *Watcher) recordControl(path string) error {
 	return w.journal.put(entry)
 }
 
-// Cancel ends the work on a file that waits or is processed, and discards what is done; the source stays where it is,
-// and Retry takes it up again.
+// Cancel stops the processing of a file that is waiting or in progress, and discards what has been processed. The
+// source stays where it is, and Retry processes it again.
 func (w *Watcher) Cancel(path string) error {
 	var f file
 	err := w.queue.edit(path, func(there *file) error {
@@ -117,7 +117,7 @@ func (w *Watcher) Cancel(path string) error {
 	return w.recordCanceled(path, &f)
 }
 
-// recordCanceled removes what earlier attempts left, and records that nobody wants more.
+// recordCanceled removes what earlier attempts left, and records that the file was canceled.
 func (w *Watcher) recordCanceled(path string, f *file) error {
 	if earlier, ok := w.journal.source(path); ok {
 		w.removeLeftovers(earlier)
@@ -126,8 +126,8 @@ func (w *Watcher) recordCanceled(path string, f *file) error {
 		Reason: ReasonCanceled, Error: ErrCanceled.Error()})
 }
 
-// First makes a file that waits the next to be processed, also after a restart. Where all workers are busy it stops one
-// of them, whose video is resumed afterwards.
+// First makes a waiting file the next to be processed, even across restarts. If all workers are busy, it stops the job
+// that started last, which is resumed afterward.
 func (w *Watcher) First(path string) error {
 	ready := false
 	err := w.queue.edit(path, func(f *file) error {
@@ -156,7 +156,7 @@ func (w *Watcher) First(path string) error {
 	return nil
 }
 
-// preempt stops the job that started last: it has the least to lose.
+// preempt stops the job that started last, since it has the least to lose.
 func (w *Watcher) preempt(jobs []*Job) {
 	var last *Job
 	for _, j := range jobs {
@@ -179,7 +179,8 @@ func (w *Watcher) preempt(jobs []*Job) {
 	}
 }
 
-// Retry takes up again a file that failed or was canceled, or does not let one wait that is tried again later.
+// Retry processes a file again that failed or was canceled. It ends the wait of a file that is waiting to be tried
+// again.
 func (w *Watcher) Retry(path string) error {
 	waits := false
 	err := w.queue.edit(path, func(f *file) error {
@@ -210,7 +211,7 @@ func (w *Watcher) Retry(path string) error {
 	return nil
 }
 
-// Cancel ends the job for good, as somebody wanted: nothing is kept of it, and its source stays where it is.
+// Cancel ends the job for good, at the operator's request: nothing of it is kept, and its source stays where it is.
 func (j *Job) Cancel() error {
 	if !j.end() {
 		return nil
@@ -224,8 +225,8 @@ func (j *Job) Cancel() error {
 	return nil
 }
 
-// OnStop has stop called, with ErrPaused, ErrPreempted or ErrCanceled, when somebody wants the job to end; at once if
-// somebody does already.
+// OnStop registers stop, which is called with ErrPaused, ErrPreempted, ErrCanceled or ErrHeld when the job has to end,
+// or at once if it already has to.
 func (j *Job) OnStop(stop func(error)) {
 	j.stopping.Lock()
 	defer j.stopping.Unlock()
@@ -244,7 +245,7 @@ func (j *Job) stop(cause error) {
 	j.cause = cause
 }
 
-// stop stops the job of a path, and reports whether there is one.
+// stop stops the job for a path, and reports whether there is one.
 func (a *activeJobs) stop(path string, cause error) bool {
 	jobs, _ := a.list()
 	for _, j := range jobs {
@@ -256,7 +257,7 @@ func (a *activeJobs) stop(path string, cause error) bool {
 	return false
 }
 
-// edit changes a file, and wakes those who wait for changes.
+// edit changes a file, and wakes everything that waits for changes.
 func (q *queue) edit(path string, change func(*file) error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -271,7 +272,7 @@ func (q *queue) edit(path string, change func(*file) error) error {
 	return nil
 }
 
-// forgetPath makes the next scan treat a settled file as a new one.
+// forgetPath makes the next scan treat a settled file as new.
 func (q *queue) forgetPath(path string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -19,13 +19,13 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// stopCause is why somebody wants a job to end.
+// stopCause returns why a job has to end.
 func stopCause(job *Job) (cause error) {
 	job.OnStop(func(err error) { cause = err })
 	return cause
 }
 
-// one is the overview of the only file.
+// one returns the overview of the only file.
 func (r *rig) one() Overview {
 	r.t.Helper()
 	all := r.w.Overview()
@@ -177,7 +177,7 @@ func TestCancelWhileStopping(t *testing.T) {
 	}
 }
 
-// TestControlWhileClaiming cancels, pauses or stops a video while it is claimed, and no job comes of that.
+// TestControlWhileClaiming cancels, pauses or holds a video while it is claimed, if the claim then produces no job.
 func TestControlWhileClaiming(t *testing.T) {
 	for name, act := range map[string]struct {
 		act    func(r *rig, path string) error
@@ -277,8 +277,8 @@ func TestFirst(t *testing.T) {
 	assert.Equal(t, []string{"urgent.mkv", "a.mkv", "b.mkv"}, order, "what was interrupted goes on before others")
 }
 
-// TestFirstAfterRestart: a restart does not forget what was put first, and in which order, be it that it waited or was
-// worked on.
+// TestFirstAfterRestart checks that a restart preserves which videos were put first, and in which order, whether they
+// were waiting or in progress.
 func TestFirstAfterRestart(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.Workers = 1 })
 	for _, name := range []string{"a.mkv", "b.mkv", "c.mkv", "d.mkv"} {
@@ -357,7 +357,7 @@ func TestOverviewAfterRename(t *testing.T) {
 	assert.Equal(t, "stroll.mkv", filepath.Base(r.one().Path))
 }
 
-// TestSourceOf finds a source where it is, also if it was moved and its name there was taken.
+// TestSourceOf finds a source where it is, even if it was moved and its name was taken at the new place.
 func TestSourceOf(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.MoveTo = OnSuccessMove, r.in+"-done" })
 	first := r.drop("walk.mkv", "a video")

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRecoverAfterCrash has the collector die at each stage of a job.
+// TestRecoverAfterCrash simulates that the collector dies at each stage of a job.
 func TestRecoverAfterCrash(t *testing.T) {
 	tests := map[string]struct {
 		before  func(t *testing.T, job *Job)
@@ -105,7 +105,8 @@ func TestRecoverAfterCrash(t *testing.T) {
 	}
 }
 
-// TestCrashLoopWithProgressEnds has the collector die at one place of a video, again and again, after safe progress.
+// TestCrashLoopWithProgressEnds simulates that the collector dies at the same place of a video again and again, after
+// some progress was recorded.
 func TestCrashLoopWithProgressEnds(t *testing.T) {
 	r := newRig(t)
 	r.drop("poison.mkv", "a")
@@ -117,7 +118,8 @@ func TestCrashLoopWithProgressEnds(t *testing.T) {
 	r.idle()
 }
 
-// TestTempFilesKeptWhileDiskIsNotMounted keeps the temporary files of a video whose whole folder is missing at a start.
+// TestTempFilesKeptWhileDiskIsNotMounted checks that the temporary files of a video are kept if its whole folder is
+// missing at a start.
 func TestTempFilesKeptWhileDiskIsNotMounted(t *testing.T) {
 	r := newRig(t)
 	path, job := r.begin("disk/walk.mkv")
@@ -155,7 +157,7 @@ func recordIntent(t *testing.T, job *Job) {
 	require.NoError(t, job.recordIntent(nil))
 }
 
-// TestJournalDiskFullDuringJob fills the journal's disk before a claim, before publishing and before the outcome is
+// TestJournalDiskFullDuringJob fills the journal's disk before a claim, before publishing, and before the outcome is
 // recorded.
 func TestJournalDiskFullDuringJob(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
@@ -207,7 +209,7 @@ func TestCrashLoopEnds(t *testing.T) {
 	r.idle()
 }
 
-// TestCrashSuspectsRunOneAtATime keeps a file that kills the collector from taking the others down again.
+// TestCrashSuspectsRunOneAtATime checks that a file that kills the collector does not take the others down again.
 func TestCrashSuspectsRunOneAtATime(t *testing.T) {
 	r := newRig(t)
 	r.drop("a.mkv", "a")
@@ -229,7 +231,7 @@ func TestCrashSuspectsRunOneAtATime(t *testing.T) {
 	assert.Equal(t, 2, third.Attempt)
 }
 
-// TestRecoverOnSuccessAfterCrash has the collector die between recording the outcome and acting on it.
+// TestRecoverOnSuccessAfterCrash simulates that the collector dies between recording the outcome and acting on it.
 func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 	for _, stage := range []string{"recorded", "set aside", "deleted", "replaced"} {
 		t.Run(stage, func(t *testing.T) {
@@ -264,8 +266,8 @@ func TestRecoverOnSuccessAfterCrash(t *testing.T) {
 	}
 }
 
-// TestKeepSourceAfterCrash: a source that is to stay is neither deleted nor moved by the start that completes its
-// output.
+// TestKeepSourceAfterCrash checks that a source that is to stay is neither deleted nor moved by the start that
+// completes its output.
 func TestKeepSourceAfterCrash(t *testing.T) {
 	for _, onSuccess := range []OnSuccess{OnSuccessDelete, OnSuccessMove} {
 		t.Run(string(onSuccess), func(t *testing.T) {
@@ -286,7 +288,7 @@ func TestKeepSourceAfterCrash(t *testing.T) {
 
 const victimEnv = "WATCH_TEST_VICTIM"
 
-// beVictim is a collector that claims a video, writes half of it, and waits to be killed.
+// beVictim runs a collector that claims a video, writes half of it, and waits to be killed.
 func beVictim() {
 	root := os.Getenv(victimEnv)
 	opts := testOptions(root+"/in", root+"/out")
@@ -310,7 +312,7 @@ func beVictim() {
 	select {}
 }
 
-// TestRecoverAfterKill kills a real process, which held the directory lock as long as it lived.
+// TestRecoverAfterKill kills a real process, which holds the directory lock until then.
 func TestRecoverAfterKill(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.w.Stop(t.Context()))

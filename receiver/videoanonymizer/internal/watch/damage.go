@@ -17,11 +17,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// damagedSuffix, followed by the time in UTC, is appended to the name of a damaged journal that is kept aside.
+// damagedSuffix, followed by the time in UTC, is appended to the name of a damaged journal that is kept.
 const damagedSuffix = ".damaged-"
 
-// keepDamaged gives a damaged journal a second name, which outlasts the compaction that follows. The journal keeps its
-// own until then, so that a start that fails in between finds it again.
+// keepDamaged gives a damaged journal a second name, which survives the compaction that follows. Until then, the
+// journal also keeps its own name, so that it is found again if the start fails in between.
 func keepDamaged(path string, at time.Time) (kept string, err error) {
 	stamped := path + damagedSuffix + at.UTC().Format("20060102T150405Z")
 	for n := 1; n <= maxNumber; n++ {
@@ -38,7 +38,7 @@ func keepDamaged(path string, at time.Time) (kept string, err error) {
 	return "", err
 }
 
-// copyNew copies a file durably to a name that must be free.
+// copyNew durably copies a file to a name that must be free.
 func copyNew(path, to string) (err error) {
 	from, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -53,8 +53,8 @@ func copyNew(path, to string) (err error) {
 	return errors.Join(err, durable.Sync(copied), copied.Close())
 }
 
-// readRecords calls apply for each record that it can read, and counts the lines that are damaged: those that are no
-// records, a torn last one included, and those with NUL bytes, of which a whole record may remain.
+// readRecords calls apply for each record that it can read, and returns the number of damaged lines: lines that are not
+// records, including a torn last line, and lines with NUL bytes, even if a whole record remains in them.
 func readRecords(from io.Reader, apply func(record)) (damaged int, err error) {
 	lines := bufio.NewReader(from)
 	for {

@@ -29,10 +29,10 @@ const (
 	actionQuarantine action = "quarantine"
 )
 
-// disposal moves, deletes or quarantines sources, as the options ask, once their outcome is recorded, they have then
-// stayed unchanged for another while (longCalm), and no program has them open for writing (completeness). A recorder or
-// a copy that had only paused continues in that time: its file has changed, stays, and is processed again. A restart
-// starts the time anew.
+// disposal moves, deletes or quarantines sources, as the options request, once their outcome is recorded, they have
+// then stayed unchanged for a while longer (longCalm), and no program has them open for writing (completeness). A
+// recorder or a copy that had only paused continues in that time: its file has then changed, stays in place, and is
+// processed again. A restart starts this time anew.
 type disposal struct {
 	journal      *journal
 	completeness completeness
@@ -42,7 +42,7 @@ type disposal struct {
 	fileMode     os.FileMode
 	logger       *zap.Logger
 	now          func() time.Time
-	wake         chan struct{} // something was scheduled
+	wake         chan struct{} // signaled when something is scheduled
 
 	mu      sync.Mutex
 	waiting map[string]*waitingSource // by path
@@ -54,7 +54,7 @@ type waitingSource struct {
 	since time.Time // when its outcome was recorded
 	due   time.Time
 	wait  wait
-	// lastLogged is why it could not be moved or deleted.
+	// lastLogged is the last logged reason why it could not be moved or deleted.
 	lastLogged string
 }
 
@@ -66,7 +66,7 @@ func newDisposal(journal *journal, completeness completeness, now func() time.Ti
 	}
 }
 
-// afterSuccess is the action for a source that is done, empty for none.
+// afterSuccess returns the action for a source that is done, empty for none.
 func (d *disposal) afterSuccess(s source) action {
 	switch {
 	case s.KeepSource:
@@ -79,7 +79,7 @@ func (d *disposal) afterSuccess(s source) action {
 	return ""
 }
 
-// afterFailure is the action for a source that failed permanently, empty for none.
+// afterFailure returns the action for a source that failed permanently, empty for none.
 func (d *disposal) afterFailure() action {
 	if d.quarantine != "" {
 		return actionQuarantine
@@ -87,7 +87,7 @@ func (d *disposal) afterFailure() action {
 	return ""
 }
 
-// schedule has the action taken that the source's entry in the journal asks for, if any.
+// schedule schedules the action that the source's journal entry requests, if any.
 func (d *disposal) schedule(path string) {
 	entry, _ := d.journal.source(path)
 	if entry.Action == "" {
@@ -103,7 +103,7 @@ func (d *disposal) schedule(path string) {
 	}
 }
 
-// keepWithoutOutput keeps the sources whose outputs are gone, since the output directory was removed.
+// keepWithoutOutput keeps the sources whose outputs are gone because the output directory was removed.
 func (d *disposal) keepWithoutOutput() {
 	for _, w := range d.list() {
 		if w.entry.State == stateDone && !mayExist(string(w.entry.Output.Path)) {
@@ -142,7 +142,7 @@ func (d *disposal) loop(ctx context.Context) {
 // retryDisposal is the wait after a source could not be moved or deleted.
 const retryDisposal = 10 * time.Minute
 
-// runDue takes the actions that are due, and returns the time until another may be, or the longest there is.
+// runDue takes the actions that are due, and returns the time until the next one may be, or the maximum duration.
 func (d *disposal) runDue(ctx context.Context) time.Duration {
 	next := time.Duration(math.MaxInt64)
 	for _, w := range d.list() {
@@ -172,8 +172,8 @@ func (d *disposal) remove(w *waitingSource) {
 	}
 }
 
-// try takes the action if the source is ready for it, and reports whether there is nothing left to do. Otherwise it
-// says in w.due when to try again.
+// try takes the action if the source is ready for it, and reports whether nothing is left to do. Otherwise, it sets
+// w.due to the time of the next try.
 func (d *disposal) try(w *waitingSource) (done bool) {
 	current, _ := d.journal.source(string(w.entry.Path))
 	if !current.Time.Equal(w.entry.Time) { // the file has changed and is processed again
@@ -203,8 +203,8 @@ func (d *disposal) try(w *waitingSource) (done bool) {
 	return false
 }
 
-// remaining is how long a source has to stay for now, 0 where it may go. Where it is gone, or another file already, run
-// notices that; where only its content is other, its action is dropped here.
+// remaining returns how much longer a source has to stay, or 0 if it may go. If the source is gone, or was replaced by
+// another file, run notices that; if only its content differs, remaining drops its action.
 func (d *disposal) remaining(w *waitingSource) (time.Duration, error) {
 	calm := d.now().Sub(w.since)
 	opened, st, err := openRegular(string(w.entry.Path))
@@ -238,8 +238,8 @@ func (d *disposal) remaining(w *waitingSource) (time.Duration, error) {
 	return 0, err
 }
 
-// run takes the action that a source's entry asks for, and records that. A source that is gone, or another file by now,
-// is left as it is. An action that the configuration no longer asks for is dropped.
+// run takes the action that a source's entry requests, and records that. A source that is gone, or was replaced by
+// another file, is left alone. An action that the configuration no longer requests is dropped.
 func (d *disposal) run(s source) error {
 	var err error
 	switch path := string(s.Path); {

@@ -20,10 +20,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// stamp distinguishes the states of a file.
+// stamp identifies the state of a file.
 type stamp = durable.Stamp
 
-// lstat does not follow a symbolic link.
+// lstat returns the stamp and the S_IFMT bits of a file. It does not follow a symbolic link.
 func lstat(path string) (stamp, uint32, error) {
 	var st unix.Stat_t
 	err := retryEINTR(func() error { return unix.Lstat(path, &st) })
@@ -33,7 +33,7 @@ func lstat(path string) (stamp, uint32, error) {
 	return durable.StampOf(&st), st.Mode & unix.S_IFMT, nil
 }
 
-// exists reports whether anything has this name, a dangling link included.
+// exists reports whether a path exists, even as a dangling link.
 func exists(path string) (bool, error) {
 	_, _, err := lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,14 +42,14 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// mayExist is exists, and true where that cannot be found out.
+// mayExist reports whether a path exists, or that cannot be determined.
 func mayExist(path string) bool {
 	there, err := exists(path)
 	return there || err != nil
 }
 
-// openRegular opens a regular file for reading. It refuses anything else (errNotRegular), and never blocks as opening a
-// FIFO would.
+// openRegular opens a regular file for reading. It refuses anything else (errNotRegular), and never blocks, as opening
+// a FIFO would.
 func openRegular(path string) (*os.File, stamp, error) {
 	f, err := durable.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -71,18 +71,19 @@ const (
 )
 
 // digest identifies a video by its size and samples of its content: the first 16 bytes, in hexadecimal, of a SHA-256 of
-// four blocks of 64 KiB, spread evenly from the start to the end. Compressed videos differ everywhere, so the samples
-// tell them apart, at next to no cost. A change of a few bytes between the samples that keeps the size goes unnoticed.
+// the size and four blocks of 64 KiB, spread evenly from the start to the end. Compressed videos differ everywhere, so
+// the samples distinguish them at next to no cost. A change of a few bytes between the samples that keeps the size goes
+// unnoticed.
 //
-// Pictures, by their extension, are read whole: they may be uncompressed, with samples that are all black.
+// Pictures, recognized by their extension, are read whole: they may be uncompressed, with samples that are all black.
 func digest(f *os.File, size int64) (string, error) {
 	sum, _, err := digests(f, size)
 	return sum, err
 }
 
-// digests returns the digest of a file's first size bytes and, for the same samples except the first, one that is the
-// same where only the beginning was rewritten. That one is empty for a picture, and where the file is so small that the
-// samples overlap.
+// digests returns the digest of a file's first size bytes, and body, a digest of the same samples except the first,
+// which stays the same if only the beginning is rewritten. body is empty for a picture, and if the file is so small
+// that the samples overlap.
 func digests(f *os.File, size int64) (sum, body string, err error) {
 	whole, rest := sha256.New(), sha256.New()
 	fmt.Fprintln(whole, size)
@@ -122,8 +123,9 @@ func digestPath(path string) (string, int64, error) {
 	return sum, st.Size, err
 }
 
-// renameNoReplace renames atomically and fails with fs.ErrExist where the new name is taken (renameat2(2),
-// RENAME_NOREPLACE). File systems without it (NFS, some FUSE) get a second link first, which fails likewise.
+// renameNoReplace renames a file atomically, and fails with fs.ErrExist if the new name is taken (renameat2(2),
+// RENAME_NOREPLACE). On file systems without it (NFS, some FUSE), a second link is created first, which fails in the
+// same way.
 func renameNoReplace(from, to string) error {
 	err := retryEINTR(func() error {
 		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
@@ -137,7 +139,7 @@ func renameNoReplace(from, to string) error {
 	return nil
 }
 
-// renameDurably is renameNoReplace, and makes the new name survive a power cut.
+// renameDurably is renameNoReplace, but makes the new name survive a power failure.
 func renameDurably(from, to string) error {
 	if err := renameNoReplace(from, to); err != nil {
 		return err
@@ -145,7 +147,7 @@ func renameDurably(from, to string) error {
 	return durable.SyncPath(filepath.Dir(to))
 }
 
-// makeFolders is os.MkdirAll, and makes the new folders survive a power cut.
+// makeFolders is os.MkdirAll, but makes the new folders survive a power failure.
 func makeFolders(path string) error {
 	there, err := exists(path)
 	if err != nil || there {
@@ -160,8 +162,8 @@ func makeFolders(path string) error {
 	return durable.SyncPath(filepath.Dir(path))
 }
 
-// lockFile locks the file for this process, until it is closed, and writes the process ID into it, unless the file has
-// other names, too: then it may be somebody's.
+// lockFile locks the file for this process until it is closed, and writes the process ID into it. It does not write
+// into a file that has other names, too, since that may belong to someone else.
 func lockFile(path string) (*os.File, error) {
 	f, err := durable.Open(path, os.O_RDWR|os.O_CREATE)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, errNotRegular) {

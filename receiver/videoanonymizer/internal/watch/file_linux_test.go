@@ -30,7 +30,7 @@ func TestRenameNoReplace(t *testing.T) {
 	}
 }
 
-// TestRemoveRacesWithReplacement replaces a file while it is being removed: the replacement stays.
+// TestRemoveRacesWithReplacement replaces a file while it is being removed, and checks that the replacement stays.
 func TestRemoveRacesWithReplacement(t *testing.T) {
 	dir := quickDir(t)
 	path := dir + "/walk.mkv"

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Finder finds files that are complete, by the rules of a Watcher, for who keeps account of them elsewhere, such as
-// several machines that share a folder. It knows outcomes only from a journal that was written before. One goroutine at
-// a time may call Find.
+// Finder finds complete files, by the rules of a Watcher, for callers that track them elsewhere, such as several
+// machines that share a folder. It knows only the outcomes in a journal that was written before. Find must not be
+// called concurrently.
 type Finder struct {
 	watcher  *Watcher
 	known    *Ledger
@@ -23,7 +23,7 @@ type Finder struct {
 
 // Complete is a file that is complete.
 type Complete struct {
-	// Path is absolute, without symbolic links; Rel is what Options.OutputName is given.
+	// Path is absolute, without symbolic links; Rel is what is passed to Options.OutputName.
 	Path, Rel string
 	Size      int64
 	ModTime   time.Time
@@ -31,7 +31,7 @@ type Complete struct {
 	Digest string
 }
 
-// NewFinder creates the folders that are missing, and reads the journal of the state directory, if there is one.
+// NewFinder creates missing folders, and reads the journal in the state directory, if there is one.
 func NewFinder(opts Options) (*Finder, error) {
 	w, err := New(opts)
 	if err != nil {
@@ -51,7 +51,7 @@ func NewFinder(opts Options) (*Finder, error) {
 	return f, nil
 }
 
-// assess is Watcher.assess for a journal that is not written any more.
+// assess is Watcher.assess for a journal that is no longer written.
 func (f *Finder) assess(seen *found) assessment {
 	delete(f.complete, seen.path)
 	if _, ok := f.known.Outcome(seen.path); ok {
@@ -60,8 +60,8 @@ func (f *Finder) assess(seen *found) assessment {
 	return candidate
 }
 
-// Find scans the folders once, and returns all files that are complete. What is in a folder that cannot be read is left
-// out, which the log says.
+// Find scans the folders once, and returns all files that are complete. Files in folders that cannot be read are left
+// out; the log names these folders.
 func (f *Finder) Find() (all []Complete) {
 	f.watcher.folders.beginScan()
 	f.watcher.found = f.watcher.scanner.scan(f.watcher.found[:0])
@@ -82,7 +82,7 @@ func (f *Finder) Find() (all []Complete) {
 	return all
 }
 
-// check is what a claim does before it takes a file.
+// check checks a file as a claim does before it takes the file.
 func (f *Finder) check(ready *file) (Complete, bool) {
 	opened, st, err := openRegular(ready.path)
 	switch {
@@ -113,7 +113,7 @@ func (f *Finder) later(ready *file, held heldReason) {
 	f.watcher.queue.postpone(ready, held, max(f.watcher.opts.Config.StableFor, minPollGap))
 }
 
-// Rel returns what Complete.Rel is for a path, and whether the patterns include it.
+// Rel returns Complete.Rel for a path, and whether the patterns include the path.
 func (f *Finder) Rel(path string) (string, bool) {
 	for i := range f.watcher.scanner.roots {
 		r := &f.watcher.scanner.roots[i]
@@ -129,11 +129,11 @@ func (f *Finder) Rel(path string) (string, bool) {
 	return "", false
 }
 
-// OutputName returns the path that Options.OutputName gives to the output of a source.
+// OutputName returns the output path that Options.OutputName gives a source.
 func (f *Finder) OutputName(rel string) (string, error) { return f.watcher.names.outputPath(rel) }
 
-// Output returns a path for the output of a source, by what Rel returns, that nothing has: neither for it nor for its
-// companion files. The name is reserved in this process until release is called.
+// Output returns a path for the output of a source, given what Rel returned for the source. Neither the path nor those
+// of its companion files exist. The name is reserved in this process until release is called.
 func (f *Finder) Output(rel string) (output string, release func(), err error) {
 	if output, err = f.watcher.names.reserve(rel); err != nil {
 		return "", nil, err
@@ -141,7 +141,7 @@ func (f *Finder) Output(rel string) (output string, release func(), err error) {
 	return output, func() { f.watcher.names.release(output) }, nil
 }
 
-// Unchanged fails with ErrChanged or ErrVanished if a file is not what it was when it was found.
+// Unchanged fails with ErrChanged or ErrVanished if the file is no longer what it was when it was found.
 func (c *Complete) Unchanged() error {
 	_, err := c.stamp()
 	return err
@@ -166,8 +166,8 @@ func (c *Complete) stamp() (stamp, error) {
 	return st, err
 }
 
-// Calm is how long a source must stay unchanged after its outcome before Dispose moves or removes it; 0 if Dispose
-// leaves it alone.
+// Calm returns how long a source must stay unchanged after its outcome before Dispose may move or remove it, or 0 if
+// Dispose leaves it alone.
 func (f *Finder) Calm() time.Duration {
 	if f.watcher.opts.OnSuccess == OnSuccessKeep {
 		return 0
@@ -175,9 +175,9 @@ func (f *Finder) Calm() time.Duration {
 	return max(longCalm(f.watcher.opts.Config.StableFor), minPollGap)
 }
 
-// Dispose does what the options say of a source that is done, and that has not changed for Calm: it moves it, removes
-// it, or leaves it alone. It fails with ErrChanged or ErrVanished if it is another file by now, and with ErrOpen as
-// long as a program has it open for writing.
+// Dispose does what the options request with a source that is done and has not changed for Calm: it moves it, removes
+// it, or leaves it alone. It fails with ErrChanged or ErrVanished if the source is no longer the same file, and with
+// ErrOpen as long as a program has it open for writing.
 func (f *Finder) Dispose(c Complete) error {
 	opts := &f.watcher.opts
 	if opts.OnSuccess == OnSuccessKeep {
@@ -204,7 +204,7 @@ func (f *Finder) Dispose(c Complete) error {
 	return nil
 }
 
-// ErrOpen says that a program has a source open for writing, as far as can be told.
+// ErrOpen says that a program has a source open for writing, as far as that can be determined.
 var ErrOpen = errors.New("a program may be writing to the source")
 
 func (f *Finder) heldBy(path string, st stamp) error {
@@ -216,7 +216,7 @@ func (f *Finder) heldBy(path string, st stamp) error {
 	if now != st {
 		return fmt.Errorf("%w: %s", ErrChanged, path)
 	}
-	// Who calls has waited for longer than what is needed where nobody can tell.
+	// The caller has waited for Calm, which counts as long enough if it is unknown whether the source is open for writing.
 	if held := f.watcher.completeness.held(opened, st, forgottenCalm, true); held != "" {
 		return fmt.Errorf("%w: %s: %s", ErrOpen, path, held)
 	}

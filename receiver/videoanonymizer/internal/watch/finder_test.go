@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newFinder returns a finder by the clock of a rig whose watcher has stopped.
+// newFinder returns a finder that uses the clock of a rig whose watcher has stopped.
 func newFinder(t *testing.T, r *rig) *Finder {
 	t.Helper()
 	f, err := NewFinder(r.opts)
@@ -31,8 +31,8 @@ func relsOf(all []Complete) (rels []string) {
 	return rels
 }
 
-// TestFinder: files are complete by the watcher's rules, and stay so until they change; what a journal knows as done or
-// as an output is not.
+// TestFinder checks that files are complete by the watcher's rules, and stay so until they change, except those that a
+// journal lists as done or as outputs.
 func TestFinder(t *testing.T) {
 	r := newRig(t)
 	r.finish(r.drop("done.mp4", "done"))
@@ -69,7 +69,7 @@ func TestFinder(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// TestFinderOutput: a name that is taken, or reserved, leads to the next one.
+// TestFinderOutput checks that a name that is taken or reserved leads to the next one.
 func TestFinderOutput(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, os.WriteFile(filepath.Join(r.out, "a_anonymized.mkv"), nil, 0o600))
@@ -86,7 +86,8 @@ func TestFinderOutput(t *testing.T) {
 	assert.Equal(t, first, third)
 }
 
-// TestFinderDisposes: a source is moved or removed if it is the one that was done, and nobody has it open for writing.
+// TestFinderDisposes checks that a source is moved or removed if it is the one that was processed, and no one has it
+// open for writing.
 func TestFinderDisposes(t *testing.T) {
 	for _, what := range []OnSuccess{OnSuccessKeep, OnSuccessMove, OnSuccessDelete} {
 		t.Run(string(what), func(t *testing.T) {

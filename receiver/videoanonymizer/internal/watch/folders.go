@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// prepareFolders creates the folders, tells the scanner which ones hold no sources, and returns the resolved output
+// prepareFolders creates the folders, tells the scanner which of them hold no sources, and returns the resolved output
 // directory.
 func (w *Watcher) prepareFolders(state string) (output string, err error) {
 	if output, err = makeRealFolder(w.opts.OutputDirectory); err != nil {
@@ -38,13 +38,13 @@ func (w *Watcher) prepareFolders(state string) (output string, err error) {
 	if err := w.checkRoots(); err != nil {
 		return "", err
 	}
-	// The output directory may be a watched folder, or contain one: the scanner still enters it from there, and the
-	// journal tells which files are outputs.
+	// The output directory may be a watched folder, or contain one: the scanner still enters it as a root, and the journal
+	// knows which files are outputs.
 	w.scanner.skip[output] = true
 	return output, nil
 }
 
-// checkRoots refuses watched folders that are in one for finished or failed sources.
+// checkRoots refuses watched folders inside the state directory, or inside folders for finished or failed sources.
 func (w *Watcher) checkRoots() error {
 	for _, r := range w.scanner.roots {
 		base, err := filepath.EvalSymlinks(r.base)
@@ -90,15 +90,15 @@ func (w *Watcher) createMissingRoot(r root) {
 	w.logger.Info("created the watched folder", zap.String("folder", r.base))
 }
 
-// maxInotify limits the folders that inotify watches.
+// maxInotify limits the number of folders that inotify watches.
 const maxInotify = 256
 
-// folderMonitor logs when a watched folder becomes unreadable or readable again, and has inotify watch those that are
+// folderMonitor logs when a watched folder becomes unreadable or readable again, and makes inotify watch those that are
 // scanned. Only the polling goroutine uses it.
 type folderMonitor struct {
 	logger     *zap.Logger
-	inotify    *inotify          // nil where the kernel refuses it
-	added      int               // folders that inotify was given in this scan
+	inotify    *inotify          // nil if the kernel refuses it
+	added      int               // folders added to inotify in this scan
 	lastLogged map[string]string // by folder: why it could not be read
 }
 

@@ -18,19 +18,19 @@ import (
 )
 
 // guard notices, with each poll, that the output directory or the state directory was removed while it was in use, or
-// that its disk was unmounted. A directory that was removed is created again, and the journal is written again from
-// memory: what is done stays done. No video is started while that fails, or while the disk is missing: outputs would
-// fill the disk below it, and what happened to the videos would be forgotten. Only the polling goroutine uses it.
+// that its disk was unmounted. It creates a removed directory again, and writes the journal again from memory, so that
+// finished videos stay finished. No video is started while that fails, or while the disk is missing: outputs would fill
+// the disk below the mount point, and outcomes would be forgotten. Only the polling goroutine uses it.
 type guard struct {
 	output   folderDevice
 	journal  *journal
 	disposal *disposal
-	report   func(error) // nil error: all is well again
+	report   func(error) // a nil error means that all is well again
 	logger   *zap.Logger
 	now      func() time.Time
 
 	lastLogged string    // why no video is started
-	since      time.Time // if lastLogged is not empty
+	since      time.Time // since when no video is started, if lastLogged is set
 }
 
 func newGuard(output string, journal *journal, disposal *disposal, opts *Options) *guard {
@@ -40,11 +40,11 @@ func newGuard(output string, journal *journal, disposal *disposal, opts *Options
 	}
 }
 
-// restoreAfter is how long a directory must have been gone before it is created again, so that a removal that is still
-// in progress does not fail because the directory is not empty.
+// restoreAfter is how long a directory must be gone before it is created again, so that a removal that is still in
+// progress does not fail because the directory is not empty.
 const restoreAfter = 5 * time.Second
 
-// check reports whether videos may be started. final does not wait for restoreAfter.
+// check reports whether videos may be started. If final is set, it does not wait for restoreAfter.
 func (g *guard) check(final bool) bool {
 	loss := g.journal.intact()
 	if errors.Is(loss, ErrStopped) {
@@ -83,7 +83,7 @@ func (g *guard) restore() error {
 	return g.journal.restore()
 }
 
-// lose logs and reports why no video is started, unless that is what was logged last.
+// lose logs and reports why no video is started, unless that was logged last.
 func (g *guard) lose(err error) {
 	if err.Error() == g.lastLogged {
 		return
@@ -99,7 +99,7 @@ func (g *guard) setStatus(err error) {
 	}
 }
 
-// folderDevice is a folder, and the disk on which it is.
+// folderDevice is a folder, and the disk that it is on.
 type folderDevice struct {
 	path   string // absolute, without symbolic links
 	device uint64
@@ -115,7 +115,7 @@ func deviceOf(folder string) folderDevice {
 	return d
 }
 
-// device is the number of the disk on which a folder is.
+// device returns the number of the disk that a folder is on.
 func device(folder string) (uint64, error) {
 	var st unix.Stat_t
 	if err := retryEINTR(func() error { return unix.Stat(folder, &st) }); err != nil {
@@ -124,7 +124,7 @@ func device(folder string) (uint64, error) {
 	return st.Dev, nil
 }
 
-// gone returns an error where the folder was removed, is no longer on its disk, or cannot be reached.
+// gone returns an error if the folder was removed, is no longer on its disk, or cannot be reached.
 func (d *folderDevice) gone() error {
 	now, err := device(d.path)
 	switch {
@@ -140,7 +140,7 @@ func (d *folderDevice) gone() error {
 	return nil
 }
 
-// restore creates the folder again if it was removed. It fails where its disk is not mounted.
+// restore creates the folder again if it was removed. It fails if its disk is not mounted.
 func (d *folderDevice) restore() error {
 	there, err := exists(d.path)
 	if err != nil {
@@ -173,7 +173,7 @@ func (d *folderDevice) notMounted() error {
 		d.path)
 }
 
-// intact tells why the journal's files are no longer those that are open, nil if they are.
+// intact returns an error if the journal's files are no longer the ones that are open.
 func (j *journal) intact() error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -204,7 +204,7 @@ func sameOpen(path string, open *os.File) error {
 	if os.SameFile(there, info) {
 		return nil
 	}
-	// Some network and user-space file systems give a file another inode number each time.
+	// Some network and user-space file systems give a file a new inode number each time.
 	if onSharedFileSystem(open) && there.Size() == info.Size() && there.ModTime().Equal(info.ModTime()) {
 		return nil
 	}
@@ -217,7 +217,7 @@ var (
 )
 
 // restore locks the state directory again, and writes the journal again from memory if it was removed. It fails with
-// errReplaced where another journal has taken its place, and where another process has the lock.
+// errReplaced if another journal has taken its place. It also fails if another process has the lock.
 func (j *journal) restore() error {
 	j.writing.Lock()
 	defer j.writing.Unlock()

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestStateRemovedWhileInUse removes folders and files of a running watcher, which notices that, says so once, and
-// remembers what is done beyond a restart.
+// TestStateRemovedWhileInUse removes folders and files of a running watcher, and checks that it notices, reports that
+// once, and remembers across a restart what is done.
 func TestStateRemovedWhileInUse(t *testing.T) {
 	state := func(r *rig) string { return filepath.Join(r.out, StateDirectoryName) }
 	tests := map[string]func(t *testing.T, r *rig){
@@ -74,7 +74,7 @@ func TestStateRemovedWhileInUse(t *testing.T) {
 					write(t, j.Temp, "masked")
 					require.NoError(t, j.Publish())
 					remove(t, r)
-					_ = j.Done() // it cannot be described where it is gone
+					_ = j.Done() // it fails if the output is gone
 					r.w.poll()
 					r.pass(restoreAfter)
 				}
@@ -100,7 +100,7 @@ func TestStateRemovedWhileInUse(t *testing.T) {
 	}
 }
 
-// TestStateRemovedBeforeStop writes the journal again where nothing polls any more.
+// TestStateRemovedBeforeStop checks that the journal is written again when polling has ended.
 func TestStateRemovedBeforeStop(t *testing.T) {
 	r := newRig(t)
 	r.finish(r.drop("walk.mkv", "a video"))
@@ -111,8 +111,8 @@ func TestStateRemovedBeforeStop(t *testing.T) {
 	r.idle()
 }
 
-// TestStateLostForGood starts no video as long as the state directory cannot be made again, says why once, and goes on
-// when it can.
+// TestStateLostForGood checks that no video is started while the state directory cannot be created again, that the log
+// says why once, and that processing continues as soon as it can.
 func TestStateLostForGood(t *testing.T) {
 	tests := map[string]struct {
 		lose  func(t *testing.T, r *rig) (restore func())
@@ -171,7 +171,8 @@ func TestStateLostForGood(t *testing.T) {
 	}
 }
 
-// TestOutputDiskUnmounted starts no video where the output's disk is gone: the disk below would be filled.
+// TestOutputDiskUnmounted checks that no video is started if the output's disk is gone, since it would fill the disk
+// below.
 func TestOutputDiskUnmounted(t *testing.T) {
 	for _, below := range []string{"", "/out"} {
 		t.Run("mounted on it"+below, func(t *testing.T) {

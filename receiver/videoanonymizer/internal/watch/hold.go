@@ -5,16 +5,16 @@ package watch
 
 import "errors"
 
-// ErrHeld is the cause for which a job is stopped when no videos are to be processed for now, see Watcher.Hold.
+// ErrHeld is the cause for which a job is stopped while no videos are to be processed, see Watcher.Hold.
 var ErrHeld = errors.New("no videos are processed for now")
 
-// Hold has no file claimed until it is called with an empty why, which Overview gives as the reason. With suspend, jobs
-// are stopped, and go on afterwards; otherwise they end as usual. Start must have been called.
+// Hold keeps files from being claimed until it is called with an empty why. Overview gives why as the reason. If
+// suspend is set, jobs are stopped, and continue afterward; otherwise, they end as usual. Start must have been called.
 func (w *Watcher) Hold(why string, suspend bool) {
 	w.held.Store(&why)
 	w.queue.hold(why != "")
 	if why == "" {
-		w.pollSoon() // which claims, unless there are other reasons not to
+		w.pollSoon() // workers then claim files, unless there are other reasons not to
 		return
 	}
 	if !suspend {
@@ -25,7 +25,7 @@ func (w *Watcher) Hold(why string, suspend bool) {
 	}
 }
 
-// heldWhy is why no file is claimed for now; empty if files are.
+// heldWhy returns why no files are claimed, or empty if they are.
 func (w *Watcher) heldWhy() string {
 	if why := w.held.Load(); why != nil {
 		return *why
@@ -33,7 +33,8 @@ func (w *Watcher) heldWhy() string {
 	return ""
 }
 
-// stopClaimed has the jobs of all claimed files stopped, also those that are about to begin, and returns their paths.
+// stopClaimed marks the jobs of all claimed files, including those about to begin, to be stopped, and returns the
+// paths.
 func (q *queue) stopClaimed(cause error) (paths []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

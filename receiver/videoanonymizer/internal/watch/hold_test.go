@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHold holds files, with and without stopping the jobs in progress, which go on where they were afterwards.
+// TestHold holds files, with and without stopping the jobs in progress, which then continue where they were.
 func TestHold(t *testing.T) {
 	for name, suspend := range map[string]bool{"finish": false, "suspend": true} {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestHoldStopsWhatBegins: a file that was claimed just before is stopped as well.
+// TestHoldStopsWhatBegins checks that the job of a file that was claimed just before is stopped as well.
 func TestHoldStopsWhatBegins(t *testing.T) {
 	r := newRig(t)
 	r.drop("walk.mkv", "a")

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// heldReason says why a file is not picked up, in words for the log.
+// heldReason says why a file is not picked up, worded for the log.
 type heldReason string
 
-// HeldByWriter is Overview.Held of a file that is not complete as long as a program has it open.
+// HeldByWriter is Overview.Held of a file that is not complete because a program has it open for writing.
 const HeldByWriter = "a program has it open for writing"
 
 const (
@@ -26,26 +26,27 @@ const (
 	heldUnknown  heldReason = "a program may still be writing to it, so it has to stay unchanged for longer"
 )
 
-// final reports whether such a file is never picked up.
+// final reports whether a file that is held for this reason is never picked up.
 func (h heldReason) final() bool { return h == heldKind || h == heldSheet }
 
-// partialSuffixes are what browsers, download managers, copy and sync tools append to the names of incomplete files.
+// partialSuffixes are what browsers, download managers, and copy and sync tools append to the names of incomplete
+// files.
 var partialSuffixes = []string{
 	".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".aria2",
 	".!qb", ".!ut", ".!bt", ".bc!", ".dtapart", ".unconfirmed", ".swp", "~",
 }
 
-// neverVideoExtensions are the kinds of files that cameras, recorders, editors and copy tools put beside videos, and
-// that are never videos themselves. The list is short on purpose: a file of any other extension, or of none, is tried,
-// since a film may have any name. Proxies (.lrv) and animations (.gif) are videos.
+// neverVideoExtensions are the extensions of files that cameras, recorders, editors and copy tools put next to videos,
+// and that are never videos themselves. The list is short on purpose: a file with any other extension, or with none, is
+// tried, since a video may have any name. Proxies (.lrv) and animations (.gif) are videos.
 var neverVideoExtensions = map[string]bool{
-	// thumbnails, and pictures of kinds that are not read
+	// thumbnails, and picture formats that are not supported
 	".thm": true, ".bmp": true, ".dng": true, ".cr2": true, ".cr3": true, ".nef": true, ".arw": true,
 	// audio: spoken notes, separate audio tracks
 	".wav": true, ".mp3": true, ".aac": true, ".m4a": true, ".flac": true, ".wma": true,
-	// subtitles, positions, other tracks of text
+	// subtitles, GPS positions, other text tracks
 	".srt": true, ".ass": true, ".vtt": true, ".idx": true, ".gpx": true, ".nmea": true, ".kml": true, ".fit": true,
-	// what describes a clip or a card: XML of Sony and Canon, tables of AVCHD and DVD
+	// metadata of a clip or a card: XML of Sony and Canon, tables of AVCHD and DVD
 	".xml": true, ".xmp": true, ".json": true, ".csv": true, ".txt": true, ".log": true, ".nfo": true, ".pdf": true,
 	".ini": true, ".inf": true, ".url": true, ".htm": true, ".html": true, ".md": true, ".ifo": true, ".bup": true,
 	".bdm": true, ".mpl": true, ".cpi": true, ".moi": true, ".ctg": true, ".ind": true,
@@ -53,7 +54,7 @@ var neverVideoExtensions = map[string]bool{
 	".md5": true, ".sha1": true, ".sha256": true, ".sfv": true,
 }
 
-// pictureExtensions are those of still pictures, with the extension of the output: HEIC is written as JPEG.
+// pictureExtensions maps the extensions of still pictures to those of their outputs: HEIC is written as JPEG.
 var pictureExtensions = map[string]string{
 	".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tiff",
 	".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg",
@@ -62,16 +63,17 @@ var pictureExtensions = map[string]string{
 // IsPicture reports whether a file is processed as a still picture, by its extension.
 func IsPicture(path string) bool { return PictureExtension(path) != "" }
 
-// PictureExtension is the extension, with its dot, of the output of a picture of this name, "" for what is no picture.
+// PictureExtension returns the extension, with its dot, of the output of a picture with this name, or "" if the name is
+// not that of a picture.
 func PictureExtension(path string) string {
 	return pictureExtensions[strings.ToLower(filepath.Ext(path))]
 }
 
-// sheetSuffix ends the names of contact sheets, which show outputs and may be beside them in a watched folder.
+// sheetSuffix ends the names of review sheets, which show outputs and may be next to them in a watched folder.
 const sheetSuffix = ".review.jpg"
 
-// heldByKind says why files of this name are not picked up unless the include pattern names their extension, as *.wav
-// does and * does not; empty if they are.
+// heldByKind returns why files with this name are not picked up unless the include pattern names their extension, as
+// *.wav does and * does not; empty if they are.
 func heldByKind(name string, pictures bool) heldReason {
 	ext := strings.ToLower(path.Ext(name))
 	if neverVideoExtensions[ext] || !pictures && IsPicture(name) {
@@ -80,15 +82,15 @@ func heldByKind(name string, pictures bool) heldReason {
 	return ""
 }
 
-// ignoredNames are those of the files and folders that operating systems and network storage leave on a disk, in lower
-// case. Recycle bins hold deleted videos.
+// ignoredNames are the names, in lower case, of files and folders that operating systems and network storage leave on a
+// disk. Recycle bins hold deleted videos.
 var ignoredNames = map[string]bool{
 	"thumbs.db": true, "desktop.ini": true, "system volume information": true, "$recycle.bin": true, "recycler": true,
 	"#recycle": true, "@eadir": true, "__macosx": true,
 }
 
-// ignoredName reports whether files and folders of this name are passed over without a word: hidden ones, and those
-// that operating systems leave.
+// ignoredName reports whether files and folders with this name are ignored without logging: hidden ones, and those that
+// operating systems leave.
 func ignoredName(name string) bool {
 	return strings.HasPrefix(name, ".") || ignoredNames[strings.ToLower(name)]
 }
@@ -99,8 +101,8 @@ func partialName(name string) bool {
 	return slices.ContainsFunc(partialSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }
 
-// partialFiles maps the name of each file for which there is a partial file, too, to that one's name. Browsers and
-// aria2 reserve the final name so. It may return nil.
+// partialFiles maps the name of each file for which a partial file exists, too, to the name of that partial file.
+// Browsers and aria2 reserve the final name this way. It may return nil.
 func partialFiles(entries []fs.DirEntry) map[string]string {
 	var partial map[string]string
 	for _, entry := range entries {

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inotify reports what happens in folders, see inotify(7). Unlike portable packages it tells when a file that was open
-// for writing is closed.
+// inotify reports what happens in folders, see inotify(7). Unlike portable packages, it reports when a file that was
+// open for writing is closed.
 type inotify struct {
-	file *os.File // reading it waits in the runtime's poller, so that close ends it
+	file *os.File // reads wait in the runtime's poller, so that close ends them
 	fd   int
 
 	mu      sync.Mutex
@@ -26,12 +26,11 @@ type inotify struct {
 	folders map[int32]string // by watch descriptor
 }
 
-// inotifyEvents are the kernel's, for the files in a folder.
+// inotifyEvents are the kernel's events for the files in a folder.
 const inotifyEvents = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
 	unix.IN_DELETE
 
-// inotifyEvent is something that happened to a file. With IN_Q_OVERFLOW, which says that events were lost, it has no
-// path.
+// inotifyEvent is an event of a file. With IN_Q_OVERFLOW, which says that events were lost, it has no path.
 type inotifyEvent struct {
 	mask, cookie uint32
 	path         string
@@ -45,7 +44,7 @@ func newInotify() (*inotify, error) {
 	return &inotify{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, folders: map[int32]string{}}, nil
 }
 
-// add watches a folder. One that is watched already may have got another name.
+// add watches a folder. A folder that is already watched may have a new name.
 func (n *inotify) add(folder string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -67,7 +66,7 @@ func (n *inotify) close() {
 	_ = n.file.Close()
 }
 
-// listen calls handle with each event until it is closed.
+// listen calls handle with each event until n is closed.
 func (n *inotify) listen(handle func(inotifyEvent)) error {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -93,7 +92,7 @@ func (n *inotify) listen(handle func(inotifyEvent)) error {
 	}
 }
 
-// path of an event's file; not ok where the event is about the folder itself.
+// path returns the path of an event's file. ok is false if the event is about the folder itself.
 func (n *inotify) path(wd int32, mask uint32, name string) (path string, ok bool) {
 	if mask&unix.IN_Q_OVERFLOW != 0 {
 		return "", true

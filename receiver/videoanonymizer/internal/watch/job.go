@@ -23,56 +23,57 @@ import (
 )
 
 var (
-	// ErrChanged says that the source is not the file it was when it was claimed. Its output must be discarded; the
-	// file is claimed again once it is complete.
+	// ErrChanged says that the source is no longer the file that was claimed. Its output must be discarded; the file is
+	// claimed again once it is complete.
 	ErrChanged = errors.New("the source changed while it was processed")
-	// ErrVanished says that the source has been deleted or renamed since it was claimed. A complete output may be all
-	// that is left of the video.
+	// ErrVanished says that the source has been deleted or renamed since the claim. A complete output may be all that is
+	// left of the video.
 	ErrVanished = errors.New("the source vanished while it was processed")
-	// ErrTaken says that another file got the output's name since the claim. Another attempt gets another name.
+	// ErrTaken says that another file has taken the output's name since the claim. Another attempt gets another name.
 	ErrTaken = errors.New("another file took the output's name")
 )
 
-// ReasonCrash is the reason of a failure that the watcher itself records: the collector died in the last attempt
-// allowed.
+// ReasonCrash is the reason of a failure that the watcher itself records: the collector died in the last allowed
+// attempt.
 const ReasonCrash = "crash"
 
-// Job is one attempt at one file. One of Done, Fail, Retry, Abandon, Suspend, Postpone and Await ends it; later calls
-// of them have no effect. Stop ends it, too. Otherwise one goroutine calls its methods.
+// Job is one attempt at one file. One of Done, Fail, Cancel, Retry, Abandon, Suspend, Postpone and Await ends it; later
+// calls of these have no effect. Watcher.Stop may end it, too. Otherwise, only one goroutine may call its methods.
 type Job struct {
-	// Path is the source, absolute, without symbolic links.
+	// Path is the absolute path of the source, without symbolic links.
 	Path string
-	// Output is the final path, absolute. No file had it when the job was claimed.
+	// Output is the final path, absolute. No file had this name when the job was claimed.
 	Output string
-	// Temp is a hidden path in Output's folder, with Output's extension. Everything with this name, or with one that
-	// starts like it up to the extension, is removed when the job ends or, if the collector dies first, at the next
-	// Start, unless it is kept for the next attempt. When the job of a picture ends, that goes for the paths of TempFor.
+	// Temp is a hidden path in Output's folder, with Output's extension. Everything whose name starts like it, up to the
+	// extension, is removed when the job ends or, if the collector dies first, at the next Start, unless it is kept for
+	// the next attempt. When the job of a picture ends, only Temp and the paths of TempFor are removed, unless an earlier
+	// attempt left files.
 	Temp string
-	// Attempt counts the attempts since the file changed or RecordProgress got further, from 1.
+	// Attempt counts the attempts, from 1, since the file changed or RecordProgress got further.
 	Attempt int
-	// Size in bytes and ModTime of the source when it was claimed.
+	// Size, in bytes, and ModTime are those of the source when it was claimed.
 	Size    int64
 	ModTime time.Time
 
 	watcher   *Watcher
 	file      *file
-	entry     source // what the journal has of the source, or will have once it is put there
+	entry     source // the source's journal entry, once it is put there
 	resumable bool
-	leftovers bool     // what an earlier attempt left may be at Temp
+	leftovers bool     // an earlier attempt may have left files at Temp
 	temps     []string // the paths of TempFor, of a picture
 	ended     atomic.Bool
 	started   time.Time
 
 	stopping sync.Mutex
-	cause    error       // why somebody wants it to end, see control.go
-	onStop   func(error) // is told the cause
+	cause    error       // why the job has to end, see control.go
+	onStop   func(error) // called with the cause
 }
 
-// Rel is the source's path below the folder that the include pattern names.
+// Rel returns the source's path below the folder that the include pattern names.
 func (j *Job) Rel() string { return string(j.entry.Rel) }
 
-// Unchanged checks the source again. It returns ErrChanged or ErrVanished if it is not what it was when it was claimed;
-// new permissions or links are no change.
+// Unchanged checks the source again. It returns ErrChanged or ErrVanished if the source is no longer the file that was
+// claimed; new permissions or links are not a change.
 func (j *Job) Unchanged() error {
 	st, mode, err := lstat(j.Path)
 	switch {
@@ -93,11 +94,11 @@ func (j *Job) Unchanged() error {
 	return err
 }
 
-// Resumable reports whether an interrupted attempt at the same file left its temporary files, at Temp and under the
-// names of TempFor, so that this one can resume from them. It is false after Restart.
+// Resumable reports whether an interrupted attempt at the same file left its temporary files, at Temp and the paths of
+// TempFor, so that this one can resume from them. It is false after Restart.
 func (j *Job) Resumable() bool { return j.resumable }
 
-// Restart removes what an earlier attempt left, to restart from the beginning.
+// Restart removes what an earlier attempt left, to start from the beginning.
 func (j *Job) Restart() error {
 	j.resumable = false
 	err := removeTemps(j.Temp)
@@ -105,8 +106,8 @@ func (j *Job) Restart() error {
 	return err
 }
 
-// RecordProgress records how many frames are safe on the disk. When that is more than in any attempt so far, attempts
-// count from 1 again: only those that get no further count.
+// RecordProgress records how many frames are safe on disk. If that is more than in any attempt so far, attempts count
+// from 1 again: only those that get no further count.
 func (j *Job) RecordProgress(frames int64) error {
 	if frames <= j.entry.Furthest {
 		return nil
@@ -117,7 +118,7 @@ func (j *Job) RecordProgress(frames int64) error {
 	return j.watcher.journal.put(j.entry)
 }
 
-// TempFor returns a hidden path for another file of the job, which is removed when Temp is. The suffix includes the
+// TempFor returns a hidden path for another file of the job, which is removed along with Temp. The suffix includes the
 // extension.
 func (j *Job) TempFor(suffix string) string {
 	path := strings.TrimSuffix(j.Temp, filepath.Ext(j.Temp)) + suffix
@@ -128,7 +129,7 @@ func (j *Job) TempFor(suffix string) string {
 }
 
 // removeTemps removes the temporary files of this attempt and of the one that it was to resume. Those of a picture are
-// few and known. Where there are thousands of pictures in a folder, it takes too long to read that for each.
+// few and known by name: in a folder of thousands of pictures, reading the folder for each of them takes too long.
 func (j *Job) removeTemps() error {
 	if !IsPicture(j.Path) || j.leftovers {
 		return removeTemps(j.Temp)
@@ -136,23 +137,24 @@ func (j *Job) removeTemps() error {
 	return removeListed(j.Temp, j.temps)
 }
 
-// KeepSource leaves the source where it is, whatever OnSuccess says. It counts for outputs published after it.
+// KeepSource leaves the source where it is, whatever OnSuccess says. It applies to outputs that are published
+// afterward.
 func (j *Job) KeepSource() { j.entry.KeepSource = true }
 
 // Companion is a file that is published with an output, such as a report on it.
 type Companion struct {
-	// Temp is where it is, complete, under a name from Job.TempFor.
+	// Temp is the path of the complete file, from Job.TempFor.
 	Temp string
-	// Path is its final path, one that Options.Companions returns for the output.
+	// Path is its final path, one of those that Options.Companions returns for the output.
 	Path string
 }
 
-// Publish gives the complete file at Temp its final name: fsync, a record of the intent, rename without replacing
+// Publish gives the complete file at Temp its final name: fsync, a record of the intent, a rename that does not replace
 // (ErrTaken), fsync of the folder. A crash at any moment leaves either nothing or the whole file under the final name,
-// and the next Start knows that it is ours.
+// and the next Start knows that the file is ours.
 //
-// The companions get their names before the output does, so that it never exists without them. If a crash leaves them
-// without it, the next Start finds them in the record, and completes or removes them.
+// The companions get their names before the output does, so that the output never exists without them. If a crash
+// leaves companions without their output, the next Start finds them in the record, and completes or removes them.
 func (j *Job) Publish(companions ...Companion) error {
 	if err := j.recordIntent(companions); err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -169,7 +171,7 @@ func (j *Job) Publish(companions ...Companion) error {
 		if err = durable.SyncPath(filepath.Dir(j.Output)); err == nil {
 			return nil
 		}
-		done = len(renames) // a name that a power cut may undo is not published
+		done = len(renames) // a name that a power failure may undo is not published
 	} else if errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("%w: %s", ErrTaken, renames[done].Path)
 	}
@@ -179,7 +181,7 @@ func (j *Job) Publish(companions ...Companion) error {
 	return fmt.Errorf("publish: %w", err)
 }
 
-// recordIntent syncs the files and records what they contain and which names they will get.
+// recordIntent syncs the files, and records their content and the names that they will get.
 func (j *Job) recordIntent(companions []Companion) error {
 	output, err := j.syncAndDescribe(j.Temp, j.Output)
 	if err != nil {
@@ -196,7 +198,7 @@ func (j *Job) recordIntent(companions []Companion) error {
 	return j.watcher.journal.put(j.entry)
 }
 
-// syncAndDescribe syncs a complete file, in the mode of outputs, and describes it as the output that it will be at
+// syncAndDescribe syncs a complete file, with the mode of outputs, and describes it as the output that it will be at
 // path.
 func (j *Job) syncAndDescribe(temp, path string) (outputFile, error) {
 	f, err := durable.Open(temp, os.O_RDONLY)
@@ -212,14 +214,14 @@ func (j *Job) syncAndDescribe(temp, path string) (outputFile, error) {
 	return o, err
 }
 
-// describe identifies a complete output.
+// describe returns the path, size and digest of a complete output.
 func describe(path string) (outputFile, error) {
 	sum, size, err := digestPath(path)
 	return outputFile{Path: pathText(path), Size: size, Digest: sum}, err
 }
 
-// Done records that the output was published. What OnSuccess says is done to the source later, see disposal. An error
-// says that the record could not be written: the file may be processed again after a restart. Outputs of shorter
+// Done records that the output was published. The source is later handled as OnSuccess says, see disposal. An error
+// means that the record could not be written: the file may be processed again after a restart. Outputs of shorter
 // versions of the source are marked, see superseded.go.
 func (j *Job) Done() error {
 	if !j.end() {
@@ -239,8 +241,8 @@ func (j *Job) Done() error {
 	return nil
 }
 
-// Fail records that the attempt failed because of the file itself: it is not tried again until the file changes. The
-// reason is a short stable word, such as "not_video"; cause, which may be nil, gives the details.
+// Fail records that the attempt failed because of the file itself: it is not tried again until it changes. The reason
+// is a short stable word, such as "not_video"; cause, which may be nil, gives the details.
 func (j *Job) Fail(reason string, cause error) error {
 	if !j.end() {
 		return nil
@@ -249,12 +251,12 @@ func (j *Job) Fail(reason string, cause error) error {
 	return j.giveUp()
 }
 
-// LastAttempt reports whether Retry would give the file up instead.
+// LastAttempt reports whether Retry would give up on the file.
 func (j *Job) LastAttempt() bool { return j.Attempt >= j.watcher.opts.Retry.MaxAttempts }
 
-// Retry records that the attempt failed, as Fail does, but for a cause that may pass: the file is tried again after a
-// wait, up to Retry.MaxAttempts times. keep leaves the temporary files to the next attempt; the last one removes them
-// in any case.
+// Retry records that the attempt failed, like Fail, but for a cause that may be temporary: the file is tried again
+// after a wait, up to Retry.MaxAttempts times. If keep is set, the temporary files are left to the next attempt; the
+// last attempt always removes them.
 func (j *Job) Retry(reason string, cause error, keep bool) error {
 	if !j.end() {
 		return nil
@@ -290,7 +292,7 @@ func (j *Job) giveUp() error {
 	return nil
 }
 
-// postponement is how long a file waits for what other jobs hold.
+// postponement is how long a file waits for resources that other jobs hold.
 const postponement = time.Minute
 
 // Abandon releases the file unfinished: it is claimed again, and the attempt does not count.
@@ -302,9 +304,9 @@ func (j *Job) Suspend() { j.releaseUnfinished(true, 0) }
 // Postpone is Suspend, but the file is claimed again only after a minute.
 func (j *Job) Postpone() { j.releaseUnfinished(true, postponement) }
 
-// Await releases the file unfinished for want of what all jobs need, such as a server: it is claimed again after a wait
-// that grows, as Retry's does, with each time in a row that the file got no further, and the attempt does not count.
-// keep leaves the temporary files to the next attempt.
+// Await releases the file unfinished because something that all jobs need, such as a server, is not available. The file
+// is claimed again after a wait that grows, like Retry's, each time in a row that the file got no further. The attempt
+// does not count. If keep is set, the temporary files are left to the next attempt.
 func (j *Job) Await(keep bool) {
 	j.releaseUnfinished(keep, backoff(j.watcher.opts.Retry, j.watcher.queue.await(j.file)))
 }
@@ -346,8 +348,8 @@ func (j *Job) conclude() error {
 // end ends the job and reports whether it had not ended before.
 func (j *Job) end() bool { return j.ended.CompareAndSwap(false, true) }
 
-// requeue releases the file, to be claimed again after a wait, and the output's name. A cancellation that came when the
-// job was about to end for another reason is carried out.
+// requeue releases the output's name, and the file, which is claimed again after a wait. If the operator canceled the
+// video while its job was ending for another reason, the cancellation is recorded.
 func (j *Job) requeue(wait time.Duration) {
 	j.watcher.names.release(j.Output)
 	if j.watcher.requeue(j.file, wait) {
@@ -358,7 +360,7 @@ func (j *Job) requeue(wait time.Duration) {
 	j.watcher.active.remove(j)
 }
 
-// settle releases the file, to be left alone until it changes, and the output's name.
+// settle releases the output's name, and the file, which is left alone until it changes.
 func (j *Job) settle() {
 	j.watcher.names.release(j.Output)
 	j.watcher.queue.settle(j.file)
@@ -390,7 +392,7 @@ func (a *activeJobs) remove(j *Job) {
 	a.removed = make(chan struct{})
 }
 
-// wait waits until all jobs have ended. When the context ends first, it suspends those that have not, and returns an
+// wait waits until all jobs have ended. If the context ends first, it suspends those that have not, and returns an
 // error.
 func (a *activeJobs) wait(ctx context.Context) error {
 	for {

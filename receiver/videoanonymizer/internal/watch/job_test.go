@@ -125,7 +125,7 @@ func TestRetry(t *testing.T) {
 	assert.Equal(t, 2, r.take().Attempt, "attempts count across restarts")
 }
 
-// TestRetryKeepsTempFiles keeps an earlier attempt's temporary files as long as the file is tried again.
+// TestRetryKeepsTempFiles checks that an earlier attempt's temporary files are kept as long as the file is tried again.
 func TestRetryKeepsTempFiles(t *testing.T) {
 	r := newRig(t)
 	_, job := r.begin("walk.mkv")
@@ -141,14 +141,14 @@ func TestRetryKeepsTempFiles(t *testing.T) {
 	r.idle()
 }
 
-// TestRecordProgress counts only the attempts that get no further: a video that fails at one place is not retried for
-// ever.
+// TestRecordProgress checks that only attempts that get no further count, so that a video that always fails at the same
+// place is not retried forever.
 func TestRecordProgress(t *testing.T) {
 	r := newRig(t)
 	r.drop("walk.mkv", "a video")
 	for _, tt := range []struct {
 		frames  int64
-		attempt int // after it
+		attempt int // after recording the frames
 	}{{100, 1}, {100, 2}, {101, 1}, {99, 2}, {101, 3}} {
 		job := r.take()
 		require.NoError(t, job.RecordProgress(1))
@@ -215,7 +215,7 @@ func TestAbandon(t *testing.T) {
 	r.idle()
 }
 
-// TestSuspend releases a video and keeps its temporary files, until nobody can resume from them.
+// TestSuspend releases a video, and checks that its temporary files are kept until no attempt can resume from them.
 func TestSuspend(t *testing.T) {
 	r := newRig(t)
 	path, job := r.begin("walk.mkv")
@@ -238,7 +238,7 @@ func TestSuspend(t *testing.T) {
 	assert.Empty(t, tree(t, r.out), "a failure keeps nothing")
 }
 
-// TestPostpone has a file wait for a minute, which does not count as an attempt.
+// TestPostpone makes a file wait for a minute, which does not count as an attempt.
 func TestPostpone(t *testing.T) {
 	r := newRig(t)
 	_, job := r.begin("walk.mkv")
@@ -252,7 +252,8 @@ func TestPostpone(t *testing.T) {
 	assert.True(t, again.Resumable())
 }
 
-// TestAwait has a file wait for what all files need: the waits grow until it gets further, and no attempt counts.
+// TestAwait makes a file wait for something that all files need: the waits grow until it gets further, and no attempt
+// counts.
 func TestAwait(t *testing.T) {
 	r := newRig(t)
 	_, job := r.begin("walk.mkv")

@@ -23,7 +23,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// state is where a source is on its way from the first claim to its outcome. A source that was never claimed has none.
+// state is the progress of a source from its first claim to its outcome. A source that was never claimed has none.
 //
 //	none, pending       -- claim -------------------------> claimed
 //	claimed             -- Publish -----------------------> publishing
@@ -34,28 +34,28 @@ import (
 //	publishing          -- crash, next start -------------> done if the output is complete, otherwise like claimed
 //	failed              -- next start, if it was given up -> pending
 //
-// A file that changed starts from none again, whatever its entry says.
+// Await acts like Suspend, and Cancel like Fail. A file that changed starts from none again, whatever its entry says.
 type state string
 
 const (
-	// statePending: an attempt ended without an outcome, another will follow.
+	// statePending means that an attempt ended without an outcome; another will follow.
 	statePending state = "pending"
-	// stateClaimed: it is being processed, or was when the collector died.
+	// stateClaimed means that it is being processed, or was when the collector died.
 	stateClaimed state = "claimed"
-	// statePublishing: its output is complete and is about to get its final name.
+	// statePublishing means that its output is complete and is about to get its final name.
 	statePublishing state = "publishing"
-	// stateDone: its output got its final name.
+	// stateDone means that its output got its final name.
 	stateDone state = "done"
-	// stateFailed: it is left alone until it changes.
+	// stateFailed means that it is left alone until it changes.
 	stateFailed state = "failed"
-	// stateOutput: it is not a source but an output of ours that was renamed or copied into a watched folder.
+	// stateOutput means that it is not a source but one of our outputs, which was renamed or copied into a watched folder.
 	stateOutput state = "output"
 )
 
 // final reports whether nothing follows until the file changes.
 func (s state) final() bool { return s == stateDone || s == stateFailed || s == stateOutput }
 
-// source is all that is known of a file in a watched folder. The journal holds the latest entry for each path.
+// source is all that is known about a file in a watched folder. The journal holds the latest entry for each path.
 type source struct {
 	Path   pathText  `json:"path"`
 	Rel    pathText  `json:"rel,omitzero"`
@@ -63,15 +63,15 @@ type source struct {
 	Time   time.Time `json:"time"`
 	Stamp  stamp     `json:"stamp"`
 	Digest string    `json:"digest,omitempty"`
-	// Body is the digest without the beginning, see digests.
+	// Body is the digest without the first sample, see digests.
 	Body string `json:"body,omitempty"`
-	// Attempt counts the attempts at this content that got no further than earlier ones; Crashes, those of them in
+	// Attempt counts the attempts at this content that got no further than earlier ones; Crashes counts those of them in
 	// which the collector died.
 	Attempt int `json:"attempt,omitempty"`
 	Crashes int `json:"died,omitempty"`
-	// Furthest is the most frames that were safe on the disk in any attempt.
+	// Furthest is the maximum number of frames that were safe on disk in any attempt.
 	Furthest int64 `json:"furthest,omitempty"`
-	// Temp is the job's, while an attempt runs, and afterwards if its temporary files are kept.
+	// Temp is Job.Temp while an attempt runs, and afterward if its temporary files are kept.
 	Temp   pathText    `json:"temp,omitzero"`
 	Output *outputFile `json:"output,omitempty"`
 	// Companions are published with the output.
@@ -84,17 +84,17 @@ type source struct {
 	Action action `json:"action,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
-	// GaveUp means that the attempts allowed were not enough, though the cause may pass.
+	// GaveUp means that all allowed attempts failed, though the cause may be temporary.
 	GaveUp bool `json:"gave_up,omitempty"`
 	// Gone means that we moved or deleted the source.
 	Gone bool `json:"gone,omitempty"`
-	// Paused tells that it waits until somebody resumes it.
+	// Paused means that it waits until the operator resumes it.
 	Paused bool `json:"paused,omitempty"`
-	// First is larger the later somebody put it first; 0 if nobody did.
+	// First is larger the later the operator put it first; 0 if that never happened.
 	First uint64 `json:"first,omitempty"`
 }
 
-// outputFile is a file of ours. Size and Digest are set once it is complete.
+// outputFile is a file that we made. Size and Digest are set once it is complete.
 type outputFile struct {
 	Path   pathText `json:"path"`
 	Size   int64    `json:"size,omitempty"`
@@ -109,11 +109,11 @@ type companionFile struct {
 
 // record is a line of the journal.
 type record struct {
-	// Format is that of the line, if it is newer than 1, which has none. A program that changes what lines mean raises
-	// journalFormat and writes it into each.
+	// Format is the format of the line, if newer than 1; lines of format 1 have none. A version that changes the meaning
+	// of lines must raise journalFormat and write it into each line.
 	Format int     `json:"format,omitempty"`
 	Source *source `json:"source,omitempty"`
-	// Output is a file that we made of a source whose entry no longer lists it.
+	// Output is a file of ours that no source's entry lists, or no longer lists.
 	Output *outputFile `json:"output,omitempty"`
 }
 
@@ -123,19 +123,19 @@ type content struct {
 	digest string
 }
 
-// journal is the ledger of sources and outputs across restarts: a file of JSON lines, each synced before it counts. The
+// journal records sources and outputs across restarts: it is a file of JSON lines, each synced before it counts. The
 // last line for a path is valid. Opening compacts the file; lines that cannot be read (torn by a crash, zeroed by a
-// power cut) are left out, and the damaged file is kept aside, see damage.go. A torn last line loses nothing that put
-// had acknowledged.
+// power failure) are left out, and the damaged file is kept, see damage.go. A torn last line loses nothing that put had
+// acknowledged.
 //
-// The rest of the package uses openJournal, put, putOutput, update, source, all, unfinished, isOutput, outputWith,
-// doneWith, intact, restore and close, and nothing else.
+// Apart from ledger.go, the rest of the package uses only openJournal, put, putOutput, update, source, all, unfinished,
+// isOutput, outputWith, doneWith, intact, restore and close, and the fields notify and directory.
 //
 // Lock order: writing, then mu. Lines are written without mu; compact holds it for reading.
 type journal struct {
 	logger *zap.Logger
 	path   string
-	notify func() // what Overview shows may have changed
+	notify func() // called when what Overview shows may have changed
 
 	writing   sync.Mutex
 	directory folderDevice
@@ -148,19 +148,19 @@ type journal struct {
 	sources          map[string]source     // by path
 	outputs          map[string]outputFile // by path
 	outputsByContent map[content]string    // paths of outputs
-	doneByContent    map[content][]string  // paths of sources that were done with this content at some time
+	doneByContent    map[content][]string  // paths of sources that were ever done with this content
 }
 
 const (
 	journalName = "journal.jsonl"
 	lockName    = "lock"
-	// journalFormat is the newest format that is read.
+	// journalFormat is the newest format that this version reads.
 	journalFormat = 1
-	// maxOutdated is how many outdated lines are tolerated, beyond one for each that is not.
+	// maxOutdated is how many outdated lines are tolerated, in addition to one for each line that is not outdated.
 	maxOutdated = 1000
 )
 
-// openJournal locks the folder for this process, creates it if it is missing, and reads the journal.
+// openJournal creates the folder if it is missing, locks it for this process, and reads the journal.
 func openJournal(directory string, logger *zap.Logger) (*journal, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func newJournal(logger *zap.Logger) *journal {
 	}
 }
 
-// load reads all lines, and keeps a damaged file for a person to inspect.
+// load reads all lines, and keeps a damaged file for the operator to inspect.
 func (j *journal) load() error {
 	file, err := durable.Open(j.path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -264,7 +264,7 @@ func (j *journal) applyOutput(o outputFile) {
 	}
 }
 
-// put records a source durably. If it fails, what was known before stays valid. After close it returns ErrStopped.
+// put records a source durably. If it fails, the previous entry stays valid. After close, it returns ErrStopped.
 func (j *journal) put(s source) error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -281,7 +281,7 @@ func (j *journal) update(s source) error {
 	return j.putLocked(s)
 }
 
-// putOutput records a file of ours that comes with no output, durably.
+// putOutput durably records a file of ours that is not published by a job.
 func (j *journal) putOutput(o outputFile) error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -293,7 +293,7 @@ func (j *journal) putLocked(s source) error {
 	return j.append(record{Source: &s})
 }
 
-// append writes and applies a record. Called under writing.
+// append writes and applies a record. The caller holds writing.
 func (j *journal) append(rec record) error {
 	if j.file == nil {
 		return ErrStopped
@@ -330,7 +330,7 @@ func (j *journal) write(rec record) error {
 	return nil
 }
 
-// compact replaces the file by one without outdated lines. The old one stays until the new one is safe.
+// compact replaces the file with one without outdated lines. The old file stays until the new one is safe.
 func (j *journal) compact() error {
 	fresh, err := durable.Replace(j.path + ".new")
 	if err != nil {
@@ -357,7 +357,7 @@ func (j *journal) compact() error {
 	return nil
 }
 
-// dump writes what is known, and returns the number of lines and bytes.
+// dump writes all that is known, and returns the number of lines and bytes.
 func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -371,7 +371,7 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 		lines, size = lines+1, size+int64(n)
 		return err
 	}
-	// What the sources' entries say of each output: the last one counts, until the output's own record replaces it.
+	// What the sources' entries say about each output: the last one counts, until the output's own record replaces it.
 	listed := map[pathText]outputFile{}
 	for _, path := range slices.Sorted(maps.Keys(j.sources)) {
 		s := j.sources[path]
@@ -397,14 +397,14 @@ func (j *journal) dump(to io.Writer) (lines int, size int64, err error) {
 	return lines, size, buffered.Flush()
 }
 
-// live is the number of lines that are not outdated, or a little more.
+// live returns the number of lines that are not outdated, or a little more.
 func (j *journal) live() int {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	return len(j.sources) + len(j.outputs)
 }
 
-// source returns what is known of a path.
+// source returns what is known about a path.
 func (j *journal) source(path string) (source, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -412,7 +412,7 @@ func (j *journal) source(path string) (source, bool) {
 	return s, ok
 }
 
-// all returns what is known of all sources.
+// all returns what is known about all sources.
 func (j *journal) all() []source {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -441,7 +441,7 @@ func (j *journal) isOutput(path string) bool {
 	return ok
 }
 
-// outputWith returns the path at which we published a file of this content.
+// outputWith returns a path at which we published a file with this content.
 func (j *journal) outputWith(c content) (path string, ok bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -462,7 +462,7 @@ func (j *journal) doneWith(c content) []source {
 	return found
 }
 
-// close releases the directory lock for another process.
+// close closes the journal, and releases the directory lock for another process.
 func (j *journal) close() error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -474,7 +474,7 @@ func (j *journal) close() error {
 	return err
 }
 
-// pathText is a path in JSON: a string, or {"base64": ...} where it is not valid UTF-8, which JSON strings have to be.
+// pathText is a path in JSON: a string, or {"base64": ...} if it is not valid UTF-8, which JSON strings have to be.
 type pathText string
 
 type base64Path struct {

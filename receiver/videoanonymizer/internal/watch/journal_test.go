@@ -38,7 +38,7 @@ func doneSource(i int) source {
 	}
 }
 
-// TestTornJournal cuts the journal at each byte: all whole lines stay known.
+// TestTornJournal cuts the journal at each byte, and checks that all whole lines stay known.
 func TestTornJournal(t *testing.T) {
 	directory := quickDir(t)
 	j := reopen(t, directory)
@@ -53,7 +53,7 @@ func TestTornJournal(t *testing.T) {
 		require.NoError(t, err)
 		lines := strings.Count(whole[:cut], "\n")
 		if cut < len(whole) && whole[cut] == '\n' {
-			lines++ // the line is there, except for its end
+			lines++ // only the end of the line is missing
 		}
 		require.Len(t, j.sources, lines, "cut at %d", cut)
 		require.Len(t, j.outputs, lines)
@@ -72,7 +72,8 @@ func TestTornJournal(t *testing.T) {
 	require.Empty(t, damagedJournals(t, directory), "what was lost is reported once")
 }
 
-// TestNewerJournal: a program that is older than the journal does not start, and leaves it as it is.
+// TestNewerJournal checks that a program that is older than the journal does not start, and leaves the journal as it
+// is.
 func TestNewerJournal(t *testing.T) {
 	directory := quickDir(t)
 	j := reopen(t, directory)
@@ -91,7 +92,7 @@ func TestNewerJournal(t *testing.T) {
 	require.NoError(t, j.close())
 }
 
-// damagedJournals lists the damaged journals that are kept in the folder.
+// damagedJournals lists the damaged journals that were kept in the folder.
 func damagedJournals(t *testing.T, directory string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(directory, journalName+damagedSuffix+"*"))
@@ -99,7 +100,7 @@ func damagedJournals(t *testing.T, directory string) []string {
 	return found
 }
 
-// takeDamaged moves the one damaged journal that is kept in the folder away, and returns its path.
+// takeDamaged renames the one damaged journal that was kept in the folder, and returns its new path.
 func takeDamaged(t *testing.T, directory string) string {
 	t.Helper()
 	found := damagedJournals(t, directory)
@@ -109,9 +110,10 @@ func takeDamaged(t *testing.T, directory string) string {
 	return path
 }
 
-// TestDamagedJournal keeps what can be read of a damaged journal, and the damaged one, and reports it in the log.
+// TestDamagedJournal checks that what can be read of a damaged journal is used, that the damaged file is kept, and that
+// the log reports it.
 func TestDamagedJournal(t *testing.T) {
-	zeros := strings.Repeat("\x00", 512) // as after a power cut
+	zeros := strings.Repeat("\x00", 512) // as after a power failure
 	tests := map[string]struct {
 		damage        func(lines []string) string
 		sources, logs int
@@ -172,7 +174,7 @@ func TestDamagedJournalsDoNotReplaceEachOther(t *testing.T) {
 	assert.Len(t, damagedJournals(t, filepath.Dir(path)), 3)
 }
 
-// TestCopyNew is what keeps a damaged journal where the file system has no links.
+// TestCopyNew tests what keeps a damaged journal on file systems without links.
 func TestCopyNew(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/a", "a journal")
@@ -235,7 +237,7 @@ func TestPathText(t *testing.T) {
 	}
 }
 
-// FuzzJournal reads any bytes as a journal, writes down what it understood, and must understand the same from that.
+// FuzzJournal reads arbitrary bytes as a journal, writes what was understood, and must understand the same from that.
 func FuzzJournal(f *testing.F) {
 	var lines []string
 	for i := range 2 {

@@ -17,11 +17,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Ledger is what a journal said when it was read, for programs that only look: it locks nothing, and may be read while
-// a collector runs.
+// Ledger is what a journal said when it was read. ReadLedger is for programs that only look: it locks nothing, and
+// works while a collector runs.
 type Ledger struct{ journal *journal }
 
-// ReadLedger reads the journal in a state directory; one that does not exist knows nothing. Lines that are damaged, or
+// ReadLedger reads the journal in a state directory; without a journal, nothing is known. Lines that are damaged, or
 // are being written, are left out.
 func ReadLedger(state string) (*Ledger, error) {
 	l := &Ledger{newJournal(zap.NewNop())}
@@ -39,8 +39,8 @@ func ReadLedger(state string) (*Ledger, error) {
 	return l, nil
 }
 
-// Outcome returns what is known of the file at an absolute path without symbolic links, if it is still as it was when
-// it got its outcome. Phase is empty for an output of ours; Error then says so.
+// Outcome returns what is known about the file at an absolute path without symbolic links, if it has not changed since
+// its outcome. For an output of ours, Phase is empty, and Error says so.
 func (l *Ledger) Outcome(path string) (o Overview, ok bool) {
 	st, _, err := lstat(path)
 	known, there := l.journal.source(path)
@@ -58,7 +58,7 @@ func (l *Ledger) Outcome(path string) (o Overview, ok bool) {
 // isOurs says why an output is left alone.
 const isOurs = "it is an output of this program"
 
-// OpenLedger opens the journal in a state directory for Forget, and locks it: it fails while a collector uses it.
+// OpenLedger opens and locks the journal in a state directory, for Forget. It fails while a collector uses it.
 func OpenLedger(state string) (*Ledger, error) {
 	j, err := openJournal(state, zap.NewNop())
 	if err != nil {
@@ -70,7 +70,7 @@ func OpenLedger(state string) (*Ledger, error) {
 // Close releases the lock that OpenLedger took.
 func (l *Ledger) Close() error { return l.journal.close() }
 
-// Known is what the journal says of a source.
+// Known is what the journal says about a source.
 type Known struct {
 	Overview
 	// Rel is the path below the watched folder.
@@ -79,16 +79,16 @@ type Known struct {
 	Companions []string
 	// Previous are outputs of shorter versions of the source.
 	Previous []string
-	// Temp is where the files of an interrupted attempt are; empty if there are none.
+	// Temp is the temporary path of an interrupted attempt that left files; empty if there is none.
 	Temp string
 	// Final means that it has an outcome.
 	Final bool
 }
 
-// Known returns what the journal says of all sources.
+// Known returns what the journal says about all sources.
 func (l *Ledger) Known() []Known { return l.journal.known("") }
 
-// Known returns what the journal says of all sources. Start must have been called.
+// Known returns what the journal says about all sources. Start must have been called.
 func (w *Watcher) Known() []Known { return w.journal.known(w.names.directory) }
 
 func (j *journal) known(directory string) (all []Known) {
@@ -108,11 +108,11 @@ func (j *journal) known(directory string) (all []Known) {
 	return all
 }
 
-// Forget removes what is known of sources and of files of ours, by their paths, from memory and disk. What is then
-// found at such a path is a new file.
+// Forget removes all that is known about sources and our files, given by their paths, from memory and disk. A file that
+// is then found at such a path is new.
 func (l *Ledger) Forget(paths ...string) error { return l.journal.forget(paths) }
 
-// Forget is Ledger.Forget for sources that have an outcome, and are no longer there; others are left alone.
+// Forget is Ledger.Forget, but leaves alone sources without an outcome, and files that still exist.
 func (w *Watcher) Forget(paths ...string) error {
 	return w.journal.forget(slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
 		if s, ok := w.journal.source(path); ok && !s.State.final() {
@@ -131,7 +131,7 @@ func (j *journal) forget(paths []string) error {
 	}
 	j.drop(paths)
 	j.notify()
-	if err := j.compact(); err != nil { // what was appended before is still in the file
+	if err := j.compact(); err != nil { // the lines that were appended before are still in the file
 		return fmt.Errorf("write %s: %w", j.path, err)
 	}
 	return nil
@@ -154,14 +154,14 @@ func (j *journal) drop(paths []string) {
 	}
 }
 
-// DamagedCopies returns the copies of damaged journals that were kept in a state directory for a person to inspect.
+// DamagedCopies returns the copies of damaged journals that were kept in a state directory for the operator to inspect.
 func DamagedCopies(state string) []string {
 	copies, _ := filepath.Glob(filepath.Join(state, journalName+damagedSuffix+"*")) // the name has no wildcards
 	return copies
 }
 
-// LeftBy removes the temporary files of an attempt, at Known.Temp.
+// LeftBy removes the temporary files that an attempt left at Known.Temp.
 func LeftBy(temp string) error { return removeTemps(temp) }
 
-// MarkOf returns where the mark of a superseded output is.
+// MarkOf returns the path of the mark of a superseded output.
 func MarkOf(output string) string { return supersededPath(output) }

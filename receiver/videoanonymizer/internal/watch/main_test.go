@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// rig is a watcher on real folders that polls when a test says so, by a clock that tests advance.
+// rig is a watcher on real folders that polls when a test tells it to, with a clock that tests advance.
 type rig struct {
 	t       *testing.T
 	in, out string
@@ -72,10 +72,10 @@ func (r *rig) start() {
 	r.w = w
 }
 
-// crash releases the locks as the kernel does when a process dies: nothing is recorded.
+// crash releases the locks, as the kernel does when a process dies, without recording anything.
 func (r *rig) crash() { assert.NoError(r.t, r.w.journal.close()) }
 
-// restart stops the watcher in good order and starts another.
+// restart stops the watcher cleanly and starts another.
 func (r *rig) restart() {
 	r.t.Helper()
 	require.NoError(r.t, r.w.Stop(context.Background()))
@@ -97,7 +97,7 @@ func (r *rig) pass(d time.Duration) {
 // dispose lets enough time pass for sources to be moved, deleted or quarantined.
 func (r *rig) dispose() { r.pass(unknownCalm(r.opts.Config.StableFor)) }
 
-// try is Next that does not wait.
+// try is Next, but does not wait.
 func (r *rig) try() *Job {
 	for {
 		f, _, err := r.w.queue.tryNext()

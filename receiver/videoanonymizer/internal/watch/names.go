@@ -18,11 +18,11 @@ import (
 	"unicode/utf8"
 )
 
-// names chooses the outputs' names and reserves them, so that no two jobs write to the same name. A reserved name had
-// no file when it was reserved; whether it still has none is checked again when the output is published.
+// names chooses the outputs' names and reserves them, so that no two jobs write to the same name. No file has a name
+// when it is reserved; whether that is still so is checked again when the output is published.
 type names struct {
-	directory  string // of the outputs, absolute, without symbolic links
-	configured string // the same, absolute, as the configuration has it
+	directory  string // of the outputs: absolute, without symbolic links
+	configured string // the same: absolute, as configured
 	outputName func(rel string) string
 	companions func(output string) []string // nil if there are none
 
@@ -44,14 +44,14 @@ func newNames(directory string, opts *Options) *names {
 const (
 	// maxName is NAME_MAX of nearly all file systems, in bytes.
 	maxName = 255
-	// maxNumber limits the numbers that are tried for a name that is taken.
+	// maxNumber limits the numbers that are tried if a name is taken.
 	maxNumber = 9999
-	// numberLength is what a shortened name leaves for such a number.
+	// numberLength is the room that a shortened name leaves for such a number.
 	numberLength = len("-9999")
 )
 
-// reserve returns a path for the output that no file and no other job has: the one that OutputName gives, or that with
-// a number.
+// reserve returns a path for the output that no file and no other job has: the one that OutputName returns, or the same
+// with a number.
 func (n *names) reserve(rel string) (string, error) {
 	output, err := n.outputPath(rel)
 	if err != nil {
@@ -62,7 +62,7 @@ func (n *names) reserve(rel string) (string, error) {
 		if !n.tryReserve(candidate) {
 			continue
 		}
-		// A mark that outlived its output would speak of this one.
+		// A mark that outlived its output would seem to refer to this one.
 		taken, err := anyExists(append(n.all(candidate), supersededPath(candidate)))
 		if err == nil && !taken {
 			return candidate, nil
@@ -114,7 +114,7 @@ func (n *names) all(output string) []string {
 	return all
 }
 
-// outputPath asks OutputName, and shortens the source's name until the output's names are short enough for the file
+// outputPath calls OutputName, with the source's name shortened until the output's names are short enough for the file
 // system.
 func (n *names) outputPath(rel string) (string, error) {
 	short := rel
@@ -142,7 +142,7 @@ func (n *names) outputPath(rel string) (string, error) {
 	}
 }
 
-// shorten cuts at least so many bytes off the end of a name's stem, and no character in two. It reports whether
+// shorten cuts at least cut bytes off the end of a name's stem, without splitting a character. It reports whether
 // anything is left.
 func shorten(rel string, cut int) (string, bool) {
 	dir, name := path.Split(rel)
@@ -167,7 +167,7 @@ func anyExists(paths []string) (bool, error) {
 	return false, nil
 }
 
-// numbered puts -2, -3, ... before the extension; 1 leaves the name as it is.
+// numbered inserts -2, -3, ... before the extension; 1 leaves the name as it is.
 func numbered(path string, n int) string {
 	if n == 1 {
 		return path
@@ -176,15 +176,15 @@ func numbered(path string, n int) string {
 	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ext), n, ext)
 }
 
-// The names of all our unfinished files start with tempPrefix, followed by a random token of tokenLength hexadecimal
-// digits.
+// The names of all our temporary files start with tempPrefix. In those of tempPath, a random token of tokenLength
+// hexadecimal digits follows.
 const (
 	tempPrefix  = ".anonymizing-"
 	tokenLength = 16
 )
 
 // tempPath returns a new hidden path in the output's folder. It is short, whatever the output's name, and has the
-// output's extension, by which ffmpeg chooses the container.
+// output's extension, from which ffmpeg infers the container.
 func tempPath(output string) string {
 	token := make([]byte, tokenLength/2)
 	_, _ = rand.Read(token) // never fails
@@ -198,7 +198,7 @@ func tempExt(output string) string {
 	return ""
 }
 
-// suits reports whether an earlier attempt's temporary path can serve for an output: it has the same folder and
+// suits reports whether an earlier attempt's temporary path can be used for an output: it has the same folder and
 // extension.
 func suits(temp, output string) bool {
 	return temp != "" && filepath.Dir(temp) == filepath.Dir(output) && filepath.Ext(temp) == tempExt(output)
@@ -223,7 +223,7 @@ func removeTemps(temp string) error {
 	return errors.Join(errs...)
 }
 
-// removeListed is removeTemps where all names are known, so that it need not read the folder.
+// removeListed is removeTemps for names that are all known, so that it does not have to read the folder.
 func removeListed(temp string, others []string) error {
 	if _, _, err := splitTemp(temp); err != nil {
 		return err
@@ -235,7 +235,7 @@ func removeListed(temp string, others []string) error {
 	return errors.Join(errs...)
 }
 
-// splitTemp returns the folder of a temporary path, and how the names of its files start.
+// splitTemp returns the folder of a temporary path, and the start of the names of its files.
 func splitTemp(temp string) (directory, start string, err error) {
 	directory, name := filepath.Split(temp)
 	if !strings.HasPrefix(name, tempPrefix) || len(name) < len(tempPrefix)+tokenLength {

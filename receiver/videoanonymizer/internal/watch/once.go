@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whoever processes a set of files once, rather than whatever appears in folders, lists them first (List), limits the
-// watcher to them (Options.Only), and asks it for the outcome of each (Watcher.Outcome).
+// Callers that process a set of files once, rather than whatever appears in folders, list the files first (List), limit
+// the watcher to them (Options.Only), and ask it for the outcome of each (Watcher.Outcome).
 
 // Listed is a file that the patterns include.
 type Listed struct {
-	// Path is absolute, without symbolic links; Rel is what Options.OutputName is given.
+	// Path is absolute, without symbolic links; Rel is what is passed to Options.OutputName.
 	Path, Rel string
 	// Size is in bytes.
 	Size int64
 	// Held says why it is not picked up; empty if it is.
 	Held string
-	// OtherKind means that this is for its extension, which is never a video's.
+	// OtherKind means that it is never picked up: its extension is never a video's, or its name is that of a review sheet.
 	OtherKind bool
 }
 
-// List returns the files that the patterns include now, ordered by path, each once. It touches none of them, and
-// enters the folders named by skip only where patterns name them. The error names the folders that cannot be read.
+// List returns the files that the patterns include now, ordered by path, each once. It opens none of them, and enters
+// the folders in skip only if patterns name them. The error names the folders that cannot be read.
 func List(config Config, skip ...string) ([]Listed, error) {
 	s, err := newScanner(config)
 	if err != nil {
@@ -59,8 +59,8 @@ func List(config Config, skip ...string) ([]Listed, error) {
 	return files, errors.Join(unreadable...)
 }
 
-// Outcome returns what is known of a file that List listed. ended means that nothing follows: it is done, failed, or
-// left alone, for which Phase is empty and Error says why. Start must have been called.
+// Outcome returns what is known about a file that List returned. ended means that nothing follows: the file is done,
+// failed, or left alone. If it is left alone, Phase is empty, and Error says why. Start must have been called.
 func (w *Watcher) Outcome(path string) (o Overview, ended bool) {
 	f, scanned := w.queue.lookup(path)
 	switch {
@@ -84,8 +84,8 @@ func (w *Watcher) Outcome(path string) (o Overview, ended bool) {
 	return Overview{Path: path, Error: "it is not a regular file"}, true
 }
 
-// Again takes up again a file that is done or failed, as if nothing were known of it. An output that exists stays, and
-// the new one gets another name.
+// Again processes a file once more that is done or failed, as if nothing were known about it. An existing output stays,
+// and the new one gets another name.
 func (w *Watcher) Again(path string) error {
 	entry, ok := w.journal.source(path)
 	if !ok || entry.State != stateDone && entry.State != stateFailed {
@@ -100,7 +100,7 @@ func (w *Watcher) Again(path string) error {
 	return nil
 }
 
-// lookup returns a copy of the file with a path, nil if the last scan did not find it, and whether there was a scan.
+// lookup returns a copy of the file at a path, or nil if the last scan did not find it, and whether there was a scan.
 func (q *queue) lookup(path string) (f *file, scanned bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

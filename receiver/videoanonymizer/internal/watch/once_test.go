@@ -123,7 +123,7 @@ func TestReadLedger(t *testing.T) {
 	r.finish(done)
 	require.NoError(t, r.take().Fail("not_video", nil))
 	waiting := r.drop("waiting.mkv", "c")
-	ledger, err := ReadLedger(filepath.Join(r.out, StateDirectoryName)) // while a watcher has it
+	ledger, err := ReadLedger(filepath.Join(r.out, StateDirectoryName)) // while a watcher has it open
 	require.NoError(t, err)
 	o, ok := ledger.Outcome(done)
 	assert.True(t, ok)

@@ -19,11 +19,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// errOtherFile says that a path names another file than the one that was processed, or nothing.
+// errOtherFile says that a path names another file than the one that was processed, or no file.
 var errOtherFile = errors.New("it is not the file that was processed")
 
-// remove deletes the file if it is the one meant. It renames it first, so that a file that takes its place at the last
-// moment is noticed, and put back, rather than deleted.
+// remove deletes the file if it is the one meant. It renames the file first, so that another file that takes its place
+// at the last moment is noticed, and put back instead of deleted.
 func remove(path string, meant stamp) error {
 	aside := asidePath(path, meant)
 	if err := takeAside(path, aside, meant); err != nil {
@@ -32,7 +32,7 @@ func remove(path string, meant stamp) error {
 	return os.Remove(aside)
 }
 
-// asidePath is the same for each try, so that a restart finds what a crash left.
+// asidePath returns the same path for each try, so that a restart finds what a crash left.
 func asidePath(path string, meant stamp) string {
 	return filepath.Join(filepath.Dir(path), fmt.Sprintf("%sdone-%d-%d", tempPrefix, meant.Inode, meant.MTime))
 }
@@ -62,8 +62,8 @@ func check(path string, meant stamp) error {
 	return err
 }
 
-// move renames the file to the first name that is free, even on another file system. If prepare is given, it is called
-// first with each name that is tried; where it fails with fs.ErrExist, the next name is tried.
+// move renames the file to the first free numbered name, even on another file system. If prepare is given, it is called
+// first with each name that is tried; if it fails with fs.ErrExist, the next name is tried.
 func move(path string, meant stamp, to string, prepare func(to string) error) error {
 	if err := check(path, meant); err != nil {
 		return err
@@ -80,7 +80,7 @@ func move(path string, meant stamp, to string, prepare func(to string) error) er
 	return fmt.Errorf("%s and %d numbered names are taken: empty the folder", to, maxNumber-1)
 }
 
-// moveTo is move with one name. It fails with fs.ErrExist where that is taken.
+// moveTo is move with one name. It fails with fs.ErrExist if the name is taken.
 func moveTo(path string, meant stamp, to string, prepare func(to string) error) error {
 	if there, err := exists(to); err != nil {
 		return err
@@ -102,7 +102,7 @@ func moveTo(path string, meant stamp, to string, prepare func(to string) error) 
 	return errors.Join(durable.SyncPath(filepath.Dir(to)), durable.SyncPath(filepath.Dir(path)))
 }
 
-// moveAcross moves between file systems: the copy is complete and durable before the original is removed.
+// moveAcross moves a file to another file system: the copy is complete and durable before the original is removed.
 func moveAcross(path, to string, meant stamp) error {
 	temp := tempPath(to)
 	defer os.Remove(temp)
@@ -162,8 +162,8 @@ func (r reason) text() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// writeReason explains why the file that will be at path is in quarantine. It is on the disk before that file is moved.
-// A name that is taken is an error (fs.ErrExist), unless by the same reason, which an earlier try left.
+// writeReason writes why the file that will be at path is in quarantine. The reason is on disk before the file is
+// moved. It fails with fs.ErrExist if the name is taken, unless an earlier try left the same reason there.
 func writeReason(path string, s source, mode os.FileMode) error {
 	why := reason{s.Path, s.Reason, s.Error, s.Attempt, s.Stamp.Size, s.Stamp.ModTime().UTC(), s.Time}
 	text, err := why.text()

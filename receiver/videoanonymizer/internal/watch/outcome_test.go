@@ -19,7 +19,7 @@ func TestOnSuccess(t *testing.T) {
 		onSuccess OnSuccess
 		moveTo    string
 		prepare   func(t *testing.T, r *rig)
-		before    func(t *testing.T, path string) // Done
+		before    func(t *testing.T, path string) // called before Done
 		left      []string                        // in the watched folder
 		moved     map[string]string
 		kept      bool // KeepSource
@@ -98,8 +98,8 @@ func TestOnSuccess(t *testing.T) {
 	}
 }
 
-// TestSameContentAfterMove brings back a source that we moved away when it was done: under its old name it is done,
-// under another it is another video.
+// TestSameContentAfterMove brings back a source that was moved away when it was done: under its old name, it is done;
+// under another name, it is another video.
 func TestSameContentAfterMove(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.MoveTo = OnSuccessMove, r.in+"-done" })
 	at := time.Unix(1_700_000_000, 0)
@@ -138,7 +138,7 @@ func TestQuarantine(t *testing.T) {
 	assert.Equal(t, path, r.take().Path, "a person put it back")
 }
 
-// TestQuarantineReasonNeverOverwritten takes the name of a reason: for a person's file, and for the same reason,
+// TestQuarantineReasonNeverOverwritten takes the name of a reason: with someone's own file, and with the same reason,
 // written before a crash.
 func TestQuarantineReasonNeverOverwritten(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.QuarantineDirectory = r.in + "/failed" })

@@ -13,41 +13,42 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Phase is where a file is, as Overview shows it.
+// Phase is the state of a file, as Overview shows it.
 type Phase string
 
 // The phases.
 const (
-	// PhaseWaiting: it is not complete yet, or waits for its turn.
+	// PhaseWaiting means that it is not complete yet, or waits for its turn.
 	PhaseWaiting Phase = "waiting"
-	// PhasePaused: it waits until somebody resumes it.
+	// PhasePaused means that it waits until the operator resumes it.
 	PhasePaused Phase = "paused"
-	// PhaseWorking: it is processed.
+	// PhaseWorking means that it is being processed.
 	PhaseWorking Phase = "working"
-	// PhaseDone: there is an output.
+	// PhaseDone means that there is an output.
 	PhaseDone Phase = "done"
-	// PhaseFailed: it is left alone, see Reason; ReasonCanceled if somebody wanted that.
+	// PhaseFailed means that it is left alone, see Reason, which is ReasonCanceled if the operator canceled it.
 	PhaseFailed Phase = "failed"
 )
 
-// Overview is what is known of a file.
+// Overview is what is known about a file.
 type Overview struct {
-	// Path is the source's, absolute.
+	// Path is the absolute path of the source.
 	Path  string
 	Phase Phase
-	// Position in the queue counts from 1, and is 0 for a file whose turn cannot come yet.
+	// Position is the place in the queue, from 1, or 0 for a file whose turn cannot come yet.
 	Position int
-	// Held is why it is not complete, and Due when it is tried again after a failure; zero otherwise.
+	// Held is why it is not picked up, because it is not complete or because of Watcher.Hold. Due is when it is tried
+	// again after a failure. Otherwise, they are zero.
 	Held string
 	Due  time.Time
-	// Size is the source's, in bytes. Updated is when the last thing happened to it.
+	// Size is the source's, in bytes. Updated is when something last happened to it.
 	Size    int64
 	Updated time.Time
 	// Attempt counts from 1, and is 0 before the first.
 	Attempt int
-	// Furthest is the most frames that are safe on the disk.
+	// Furthest is the maximum number of frames that were safe on disk in any attempt.
 	Furthest int64
-	// Reason and Error are of the last failure; empty if there is none.
+	// Reason and Error are those of the last failure; empty if there was none.
 	Reason, Error string
 	// Output is set in PhaseDone.
 	Output Output
@@ -55,15 +56,15 @@ type Overview struct {
 
 // Output is a published file.
 type Output struct {
-	// Path is absolute, Name the path below the output directory.
+	// Path is absolute; Name is the path below the output directory.
 	Path, Name string
 	Size       int64
-	// Digest is of samples of its content, of a picture of all of it.
+	// Digest is computed from samples of its content or, for a picture, from all of it.
 	Digest string
 }
 
-// Intact reports whether there is a file of the output's size that equals it in samples of its content, or in all of it
-// if it is a picture. It is ErrChanged if there is another, fs.ErrNotExist if there is none.
+// Intact returns nil if there is a file of the output's size that equals it in samples of its content or, for a
+// picture, in all of it. It returns ErrChanged if there is a different file, and fs.ErrNotExist if there is none.
 func (o *Output) Intact() error {
 	sum, size, err := digestPath(o.Path)
 	if err == nil && (size != o.Size || sum != o.Digest) {
@@ -72,8 +73,8 @@ func (o *Output) Intact() error {
 	return err
 }
 
-// SourceOf is where the source with a path is now: there, or where it was moved to afterward; empty if it is gone.
-// There it counts as the same by its size.
+// SourceOf returns the current path of a source: the same path, or where the source was moved to; empty if it is gone.
+// Where sources are moved to, a file of the same size counts as the source.
 func (w *Watcher) SourceOf(path string) string {
 	if _, err := durable.StampAt(path); err == nil {
 		return path
@@ -95,8 +96,8 @@ func (w *Watcher) SourceOf(path string) string {
 	return ""
 }
 
-// Overview returns the files that wait, those that are processed, and those that have an outcome, in no particular
-// order. Start must have been called.
+// Overview returns the files that wait, that are being processed, or that have an outcome, in no particular order.
+// Start must have been called.
 func (w *Watcher) Overview() []Overview {
 	files := w.queue.snapshot()
 	now := w.queue.now()
@@ -132,7 +133,8 @@ func (w *Watcher) Overview() []Overview {
 // outcome describes a source that is done or failed.
 func (w *Watcher) outcome(s source) Overview { return outcomeOf(s, w.names.directory) }
 
-// outcomeOf names outputs below the directory; "" names them by their base.
+// outcomeOf describes a source that is done or failed. It names the output relative to the directory; if that is "", by
+// its base name.
 func outcomeOf(s source, directory string) Overview {
 	o := Overview{
 		Path: string(s.Path), Phase: PhaseFailed, Size: s.Stamp.Size, Updated: s.Time, Attempt: s.Attempt,
@@ -149,7 +151,7 @@ func outcomeOf(s source, directory string) Overview {
 	return o
 }
 
-// unfinished describes a file that waits or is processed.
+// unfinished describes a file that waits or is being processed.
 func (w *Watcher) unfinished(f file, position int, now time.Time) Overview {
 	o := Overview{
 		Path: f.path, Phase: PhaseWaiting, Position: position, Held: string(f.wait.held), Size: f.stamp.Size,

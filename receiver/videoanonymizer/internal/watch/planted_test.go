@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plants are what somebody who can write to a folder may put in place of a file of ours, to have the victim overwritten
-// or the collector blocked.
+// plants are what someone who can write to a folder may put in place of one of our files, so that the victim is
+// overwritten or the collector blocks.
 var plants = map[string]func(victim, at string) error{
 	"symbolic link": os.Symlink,
 	"hard link":     os.Link,
 	"FIFO":          func(_, at string) error { return unix.Mkfifo(at, 0o666) },
 }
 
-// TestPlantedFiles puts something in place of each file whose name can be predicted. The victim is left alone; where
-// the file cannot do without its name, the watcher does not start.
+// TestPlantedFiles plants something in place of each file whose name can be predicted, and checks that the victim is
+// left alone. If a file cannot do without its name, the watcher does not start.
 func TestPlantedFiles(t *testing.T) {
 	for kind, plant := range plants {
 		t.Run(kind, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestPlantedFiles(t *testing.T) {
 			}
 			for _, name := range []string{lockName, journalName} {
 				if kind == "hard link" {
-					continue // the journal is only read, and the lock is locked as it is
+					continue // the journal is only read, and the lock is not written to
 				}
 				root := t.TempDir()
 				state := filepath.Join(root, "out", StateDirectoryName)
@@ -65,7 +65,8 @@ func TestPlantedFiles(t *testing.T) {
 	}
 }
 
-// TestFileModes checks who may read what names people or videos: the owner, and for outputs whom FileMode says.
+// TestFileModes checks who may read files that name people or videos: only the owner, except for outputs and the files
+// next to them, which have FileMode.
 func TestFileModes(t *testing.T) {
 	mode := func(path string) os.FileMode {
 		info, err := os.Stat(path)

@@ -18,39 +18,39 @@ import (
 
 // queue holds the files that the last scan found, each in one phase, and hands out those that are ready.
 //
-// A file leaves the claimed phase only when whoever claimed it calls requeue, settle or forget, whatever scans find
-// meanwhile.
+// A file leaves the claimed phase only when its claimer calls requeue, postpone, settle or forget, whatever scans find
+// in the meantime.
 type queue struct {
 	stableFor time.Duration
 	assess    func(*found) assessment
 	logger    *zap.Logger
-	now       func() time.Time // tests set a clock of their own
-	notify    func()           // what Overview shows may have changed
-	// controlBefore is what people wanted of a file that is found, before a restart.
+	now       func() time.Time // tests set their own clock
+	notify    func()           // called when what Overview shows may have changed
+	// controlBefore returns what the operator requested, before a restart, for a file that is found.
 	controlBefore func(*found) control
 
 	mu      sync.Mutex
 	closed  bool
-	paused  bool // nothing may be claimed
-	held    bool // nor while this is set
+	paused  bool // nothing may be claimed, see guard
+	held    bool // nothing may be claimed, see Hold
 	scans   uint64
 	firsts  uint64           // the largest control.first
 	files   map[string]*file // by path
-	kinds   map[string]bool  // folders and extensions for which reportKind has logged
+	kinds   map[string]bool  // folders and extensions that reportKind has logged
 	changed chan struct{}    // closed, and replaced, when a file may have become ready and when the queue is closed
 }
 
-// file is one that the last scan found.
+// file is a file that the last scan found.
 type file struct {
 	path, rel string
 	stamp     stamp
 	held      heldReason // by the scanner
-	scan      uint64     // the last one that found it
+	scan      uint64     // the last scan that found it
 	phase     phase
-	// since is when a settling file was first found as it is; due is when a queued one may be claimed.
+	// since is when a settling file was first found in its current state; due is when a queued one may be claimed.
 	since, due time.Time
 	// suspect means that the collector died while it processed this file. Suspects are processed one at a time, so that
-	// the one that kills the collector does not take the others down with it again and again.
+	// the one that kills the collector does not repeatedly take the others down with it.
 	suspect bool
 	// claimFailures counts the claims that failed.
 	claimFailures int
@@ -68,13 +68,13 @@ const (
 	settled               // needs nothing until it changes
 )
 
-// assessment is what the journal and the reserved names say of a file that is new, or not what it was.
+// assessment is what the journal and the reserved names say about a file that is new or has changed.
 type assessment int
 
 const (
 	candidate    assessment = iota // to be processed
 	crashSuspect                   // to be processed, but the collector died in the last attempt
-	finished                       // needs nothing: done, failed, or an output of ours
+	finished                       // needs nothing: done, failed, or one of our outputs
 	jobOutput                      // the output of a job that has not ended
 )
 
@@ -86,7 +86,7 @@ func newQueue(stableFor time.Duration, assess func(*found) assessment, logger *z
 	}
 }
 
-// update takes in what a scan found and returns the time until a file will be ready, or the longest there is.
+// update takes in what a scan found, and returns the time until a file will be ready, or the maximum duration.
 func (q *queue) update(seen []found) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,7 +125,7 @@ func (q *queue) update(seen []found) time.Duration {
 	return next
 }
 
-// settlingTime is how long a file must stay unchanged. An empty one may be a name that is reserved for content to come.
+// settlingTime returns how long a file must stay unchanged. An empty file may only reserve a name for content to come.
 func (q *queue) settlingTime(f *file) time.Duration {
 	if f.stamp.Size == 0 {
 		return longCalm(q.stableFor)
@@ -133,13 +133,13 @@ func (q *queue) settlingTime(f *file) time.Duration {
 	return q.stableFor
 }
 
-// longCalm is how long a file must stay unchanged where stable_for is not enough: ten times as long, but at most ten
+// longCalm returns how long a file must stay unchanged if stable_for is not enough: ten times as long, but at most ten
 // minutes longer.
 func longCalm(stableFor time.Duration) time.Duration {
 	return min(10*stableFor, stableFor+10*time.Minute)
 }
 
-// add compares a file with what earlier scans found. Called under mu.
+// add compares a file with what earlier scans found. The caller holds mu.
 func (q *queue) add(seen *found, now time.Time) {
 	earlier := q.files[seen.path]
 	if earlier != nil {
@@ -193,7 +193,7 @@ func kindOf(mode uint32) string {
 	return "device"
 }
 
-// length is the number of files that are ready.
+// length returns the number of files that are ready.
 func (q *queue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -223,13 +223,13 @@ func (q *queue) next(ctx context.Context) (*file, error) {
 	}
 }
 
-// tryNext claims the next file, if one is ready, and otherwise returns a channel that is closed when that may have
+// tryNext claims the next file, if one is ready. Otherwise, it returns a channel that is closed when that may have
 // changed.
 func (q *queue) tryNext() (*file, <-chan struct{}, error) {
 	return q.tryNextIf(func(string) bool { return true })
 }
 
-// tryNextIf is tryNext, but leaves the next file if accept returns false for its path.
+// tryNextIf is tryNext, but leaves the next file alone if accept returns false for its path.
 func (q *queue) tryNextIf(accept func(path string) bool) (*file, <-chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -259,7 +259,7 @@ func (q *queue) tryNextIf(accept func(path string) bool) (*file, <-chan struct{}
 	return first, q.changed, nil
 }
 
-// takeReady claims all files that are ready, in no order.
+// takeReady claims all files that are ready, in no particular order.
 func (q *queue) takeReady() (all []*file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -282,8 +282,8 @@ func before(a, b *file) bool {
 		cmp.Compare(a.stamp.MTime, b.stamp.MTime), strings.Compare(a.path, b.path)) < 0
 }
 
-// requeue makes a claimed file ready again after a delay. A file that somebody canceled is left alone instead, which it
-// reports.
+// requeue makes a claimed file ready again after a delay. If the operator canceled the file, requeue leaves it alone
+// instead, and returns true.
 func (q *queue) requeue(f *file, delay time.Duration) (canceled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -292,14 +292,14 @@ func (q *queue) requeue(f *file, delay time.Duration) (canceled bool) {
 	if f.settleCanceled() {
 		return true
 	}
-	if f.control.stop != nil { // by somebody, who did not mean to put it last
+	if f.control.stop != nil { // a file that was stopped keeps its place in the queue
 		due, f.control.stop = f.due, nil
 	}
 	f.phase, f.due, f.wait = queued, due, wait{since: q.now()}
 	return false
 }
 
-// settleCanceled leaves a claimed file alone if somebody canceled it, and reports whether.
+// settleCanceled leaves a claimed file alone if the operator canceled it, and reports whether it did.
 func (f *file) settleCanceled() bool {
 	if !errors.Is(f.control.stop, ErrCanceled) {
 		return false
@@ -308,7 +308,7 @@ func (f *file) settleCanceled() bool {
 	return true
 }
 
-// await counts that a file has to wait for what all files need, and returns how often it had to in a row.
+// await counts that a file has to wait for something that all files need, and returns how many times in a row it did.
 func (q *queue) await(f *file) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -316,14 +316,15 @@ func (q *queue) await(f *file) int {
 	return f.awaits
 }
 
-// awaited takes note that a file got further than before.
+// awaited resets the count of await, since a file got further than before.
 func (q *queue) awaited(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f.awaits = 0
 }
 
-// postpone makes a claimed file, which turned out not to be complete, ready again after a delay, as requeue does.
+// postpone makes a claimed file that turned out not to be complete ready again after a delay. Like requeue, it returns
+// true if the operator canceled the file.
 func (q *queue) postpone(f *file, held heldReason, delay time.Duration) (canceled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -341,20 +342,20 @@ func (q *queue) settle(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f.phase, f.control = settled, control{}
-	q.broadcast() // another suspect may go now
+	q.broadcast() // another suspect may be claimed now
 }
 
-// forget makes the next scan treat a claimed file as a new one.
+// forget makes the next scan treat a claimed file as new.
 func (q *queue) forget(f *file) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.files, f.path)
 }
 
-// pause says whether files may be claimed.
+// pause sets whether claiming is paused.
 func (q *queue) pause(paused bool) { q.set(&q.paused, paused) }
 
-// hold does what pause does, for a reason of its own.
+// hold is pause for another reason, independent of it.
 func (q *queue) hold(held bool) { q.set(&q.held, held) }
 
 func (q *queue) set(flag *bool, value bool) {
@@ -374,14 +375,14 @@ func (q *queue) close() {
 	q.broadcast()
 }
 
-// broadcast wakes everybody who waits for a change. Called under mu.
+// broadcast wakes everything that waits for a change. The caller holds mu.
 func (q *queue) broadcast() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 	q.notify()
 }
 
-// backoff is the wait after the n-th failure, n from 1.
+// backoff returns the wait after the n-th failure, with n counting from 1.
 func backoff(r Retry, n int) time.Duration {
 	wait := r.InitialInterval
 	for i := 1; i < n && wait < r.MaxInterval; i++ {

@@ -15,9 +15,9 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/durable"
 )
 
-// Receive writes a file into a watched folder: the first one whose patterns include it. If the name is taken, it gets a
-// number before its extension. It returns the file's name and size. A file that cannot be read to its end leaves
-// nothing. ErrRefused says that no watched folder would pick up a file of that name.
+// Receive writes a file into a watched folder: the first one whose patterns include it. If the name is taken, a number
+// is inserted before its extension. Receive returns the file's name and size. If from cannot be read to its end,
+// nothing is left. ErrRefused says that no watched folder would pick up a file of that name.
 func (w *Watcher) Receive(name string, from io.Reader) (stored string, size int64, err error) {
 	folder, err := w.scanner.folderFor(name)
 	if err != nil {
@@ -53,7 +53,7 @@ func (w *Watcher) Receive(name string, from io.Reader) (stored string, size int6
 	return "", 0, err
 }
 
-// folderFor returns the folder in which a file of that name would be picked up.
+// folderFor returns the watched folder in which a file of that name would be picked up.
 func (s *scanner) folderFor(name string) (string, error) {
 	if name != filepath.Base(name) || !filepath.IsLocal(name) || ignoredName(name) || partialName(name) {
 		return "", fmt.Errorf("%w: files named %q are not picked up: write a file name without folders", ErrRefused, name)

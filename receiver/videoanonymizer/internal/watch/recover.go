@@ -13,8 +13,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// recovery resolves at a start what the last run left open: jobs that it did not end, temporary files that nobody can
-// resume from, sources that were to be moved or deleted. It also gives files that were given up another chance.
+// recovery resolves, at a start, what the last run left open: jobs that it did not end, temporary files from which
+// nothing can resume, and sources that were to be moved or deleted. It also gives files that were given up another
+// chance.
 type recovery struct {
 	journal     *journal
 	disposal    *disposal
@@ -23,7 +24,7 @@ type recovery struct {
 	fileMode    os.FileMode
 }
 
-// run recovers every source. A file that is missing, or cannot be written now, does not hold up the others.
+// run recovers every source. A file that is missing, or that cannot be written now, does not hold up the others.
 func (r *recovery) run() {
 	for _, s := range r.journal.unfinished() {
 		if err := r.recover(s); err != nil {
@@ -61,8 +62,8 @@ func (r *recovery) recover(s source) error {
 	return nil
 }
 
-// interrupted handles an attempt that ended with the collector: the source is pending again or, after the last attempt
-// allowed, failed, since it may be what killed the collector.
+// interrupted handles an attempt that ended with the collector: the source is pending again or, after the last allowed
+// attempt, failed, since it may be what killed the collector.
 func (r *recovery) interrupted(s *source) error {
 	if err := removeUnpublished(s.Companions); err != nil {
 		return err
@@ -81,8 +82,8 @@ func (r *recovery) interrupted(s *source) error {
 	return nil
 }
 
-// mayBeUnchanged reports whether a source is, or may be, what it was. It may be where its whole folder is missing,
-// since its disk may not be mounted yet.
+// mayBeUnchanged reports whether a source is, or may be, unchanged. It may be if its whole folder is missing, since its
+// disk may not be mounted yet.
 func mayBeUnchanged(s source) bool {
 	st, _, err := lstat(string(s.Path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +92,7 @@ func mayBeUnchanged(s source) bool {
 	return err != nil || st.SameFile(s.Stamp)
 }
 
-// completePublishing gives a complete output its final name, if it does not have it yet, and reports whether it does
+// completePublishing gives a complete output its final name, if it does not have it yet, and reports whether it has it
 // now.
 func completePublishing(s *source) bool {
 	if s.Output == nil || s.Output.Digest == "" {
@@ -119,8 +120,8 @@ func (o *outputFile) isAt(path pathText) bool {
 	return err == nil && sum == o.Digest && size == o.Size
 }
 
-// removeUnpublished removes the companion files that already have their final names, of an output that never got its
-// own. Other files of those names are left alone.
+// removeUnpublished removes the companion files that already have their final names, although their output never got
+// its own. Other files with those names are left alone.
 func removeUnpublished(companions []companionFile) error {
 	var errs []error
 	for _, c := range companions {

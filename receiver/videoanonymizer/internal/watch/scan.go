@@ -25,19 +25,19 @@ type found struct {
 	rel   string // below the pattern's folder
 	mode  uint32 // S_IFMT bits
 	stamp stamp
-	// held says why the file is not to be picked up, although the patterns include it; empty if it may be.
+	// held says why the file must not be picked up, although the patterns include it; empty if it may be.
 	held heldReason
 }
 
-// scanner walks the folders that the include patterns name. One goroutine at a time may use it.
+// scanner walks the folders that the include patterns name. It must not be used concurrently.
 type scanner struct {
 	roots   []root
 	exclude []exclusion
-	// skip are folders that are entered only if they are roots themselves: absolute, without symbolic links.
+	// skip holds the folders that are entered only if they are roots themselves: absolute, without symbolic links.
 	skip map[string]bool
-	// only, if not nil, are the paths of the files that are included.
+	// only, if not nil, holds the paths of the files that are included.
 	only map[string]bool
-	// entered is called with each folder that is read, unreadable with each that cannot be.
+	// entered is called with each folder that is read, unreadable with each that cannot be read.
 	entered    func(directory string)
 	unreadable func(directory string, err error)
 	stat       unix.Stat_t // reused by lstatAt
@@ -50,18 +50,18 @@ type root struct {
 	patterns []pattern
 	// literal means that none of the operator's patterns has a wildcard.
 	literal bool
-	// pictures are picked up like videos.
+	// pictures means that pictures are picked up like videos.
 	pictures bool
 }
 
-// pattern is relative to a root, whole and split at its slashes.
+// pattern is relative to a root: as a whole, and split at its slashes.
 type pattern struct {
 	whole string
 	names []string
 }
 
 type exclusion struct {
-	base    string // if empty, the pattern is for the file's name alone
+	base    string // if empty, the pattern applies to the file's name alone
 	pattern string
 }
 
@@ -97,7 +97,7 @@ func newScanner(config Config) (*scanner, error) {
 	return s, nil
 }
 
-// splitPattern returns the folder before the first wildcard, absolute, and the pattern below it.
+// splitPattern returns the folder before the first wildcard, as an absolute path, and the pattern below it.
 func splitPattern(glob string) (base, rest string, err error) {
 	base, rest = doublestar.SplitPattern(glob)
 	base, err = filepath.Abs(base)
@@ -124,8 +124,8 @@ func expand(rest string, recursive bool) []string {
 	return []string{deep(rest)}
 }
 
-// scan appends the files that are included and not excluded, regular or not, held or not; some more than once where
-// patterns overlap.
+// scan appends the files that are included and not excluded, whether regular or not, held or not. It appends some more
+// than once if patterns overlap.
 func (s *scanner) scan(seen []found) []found {
 	for i := range s.roots {
 		r := &s.roots[i]
@@ -139,7 +139,7 @@ func (s *scanner) scan(seen []found) []found {
 	if len(s.roots) == 1 {
 		return seen
 	}
-	// What one root's patterns hold, those of another may include by its extension.
+	// A file that one root's patterns hold may be included by another root's patterns, if they name its extension.
 	included := map[string]bool{}
 	for _, f := range seen {
 		if f.held == "" {
@@ -197,8 +197,8 @@ func (s *scanner) walk(r *root, base, rel string, visit func(found)) {
 	}
 }
 
-// held says why a file that the patterns include is not to be picked up; empty if it may be. partial is the name of the
-// partial file for it, empty for none.
+// held returns why a file that the patterns include must not be picked up; empty if it may be. partial is the name of
+// its partial file, empty for none.
 func (r *root) held(rel, partial string) heldReason {
 	switch {
 	case partialName(rel):
@@ -214,8 +214,8 @@ func (r *root) held(rel, partial string) heldReason {
 	return heldByKind(rel, r.pictures)
 }
 
-// namesExtension reports whether a pattern includes the file and would not if it had another extension: *.wav does
-// that, and * does not.
+// namesExtension reports whether a pattern includes the file, but would not if its extension were different: this holds
+// for *.wav, but not for *.
 func (r *root) namesExtension(rel string) bool {
 	other := strings.TrimSuffix(rel, path.Ext(rel)) + unlikelyExt
 	return slices.ContainsFunc(r.patterns, func(p pattern) bool {

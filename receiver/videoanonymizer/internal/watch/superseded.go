@@ -19,15 +19,15 @@ import (
 
 // An output is superseded once there is an output of a longer version of its source: a larger file at the same path
 // that begins with what the earlier output was made from, except for the first 64 KiB, which recorders rewrite when
-// they close a file. A copy that paused for longer than stable_for leaves that, and so does a recording that continued.
-// Any other content under the name of an earlier video is another video, and no output is marked: nobody who trusts a
-// mark may lose footage.
+// they close a file. That happens if a copy paused for longer than stable_for, or a recording continued. Any other
+// content under the name of an earlier video is another video, and no output is marked: trusting a mark must never lose
+// footage.
 //
-// The mark is a file beside the superseded output, <output>.superseded.json, which names the newer output, the source,
-// the time and the reason. It never replaces another file; where its name is taken, it gets a number. The superseded
+// The mark is a file next to the superseded output, <output>.superseded.json, which names the newer output, the source,
+// the time and the reason. It never replaces another file; if its name is taken, it gets a number. The superseded
 // output, its report and its other companion files stay as they are.
 
-// previous is an output of an earlier content of a source, and what identified that content.
+// previous is an output of an earlier version of a source, and what identifies the content of that version.
 type previous struct {
 	Output outputFile `json:"output"`
 	Size   int64      `json:"size"`
@@ -35,7 +35,7 @@ type previous struct {
 	Body   string     `json:"body,omitempty"`
 }
 
-// previousOutputs are those of a source's earlier contents that may turn out to be superseded.
+// previousOutputs returns the outputs of a source's earlier versions that may turn out to be superseded.
 func previousOutputs(earlier source) []previous {
 	if earlier.State != stateDone || earlier.Output == nil {
 		return earlier.Previous
@@ -44,7 +44,7 @@ func previousOutputs(earlier source) []previous {
 		previous{*earlier.Output, earlier.Stamp.Size, earlier.Digest, earlier.Body})
 }
 
-// continuedBy reports whether a file of a size is a longer version of what the output was made of.
+// continuedBy reports whether a file of the given size is a longer version of what the output was made from.
 func (p *previous) continuedBy(f *os.File, size int64) (bool, error) {
 	if p.Digest == "" || size <= p.Size {
 		return false, nil
@@ -73,7 +73,7 @@ func (w *Watcher) continued(f *file, opened *os.File) ([]previous, error) {
 
 const supersededSuffix = ".superseded.json"
 
-// supersededPath is where the mark of an output is, if its name is free.
+// supersededPath returns the path of an output's mark, if that name is free.
 func supersededPath(output string) string {
 	dir, name := filepath.Split(output)
 	if excess := len(name) + len(supersededSuffix) + numberLength - maxName; excess > 0 {
@@ -93,14 +93,14 @@ type superseded struct {
 	Reason       string    `json:"reason"`
 }
 
-// markSuperseded marks the outputs that a source's output supersedes, once that is published. What cannot be marked now
-// is marked at the next start.
+// markSuperseded marks the outputs that a source's output supersedes, once that is published. Outputs that cannot be
+// marked now are marked at the next start.
 func markSuperseded(journal *journal, path string, mode os.FileMode, logger *zap.Logger) {
 	s, ok := journal.source(path)
 	if !ok || s.State != stateDone || s.Output == nil || len(s.Previous) == 0 {
 		return
 	}
-	if s.Digest == "" { // it could not be compared with what the previous outputs were made of
+	if s.Digest == "" { // it could not be compared with what the previous outputs were made from
 		return
 	}
 	var failed []previous
@@ -171,7 +171,7 @@ func recordMark(journal *journal, temp, path string) error {
 	return journal.putOutput(o)
 }
 
-// isIn reports whether the file is a mark of the same output, superseded by the same one.
+// isIn reports whether the file is a mark of the same output that names the same newer output.
 func (m superseded) isIn(path string) bool {
 	text, err := durable.ReadFile(path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// noise is text of a size in bytes that differs everywhere.
+// noise returns text of a given size, in bytes, that differs everywhere.
 func noise(seed byte, size int) string {
 	text := make([]byte, size)
 	state := uint32(seed) + 1
@@ -28,8 +28,8 @@ func noise(seed byte, size int) string {
 	return string(text)
 }
 
-// TestSupersededOutput changes a source after its output was published: the output is marked if, and only if, the newer
-// one is of a longer version of the same video.
+// TestSupersededOutput changes a source after its output was published, and checks that the output is marked if, and
+// only if, the newer one is of a longer version of the same video.
 func TestSupersededOutput(t *testing.T) {
 	half := noise(1, 1<<20)
 	more := half + noise(2, 100_000)
@@ -151,7 +151,7 @@ func TestSupersededOutput(t *testing.T) {
 	}
 }
 
-// TestSupersededInSteps has a file grow twice: each output is marked with the next.
+// TestSupersededInSteps lets a file grow twice, and checks that each output is marked with the next.
 func TestSupersededInSteps(t *testing.T) {
 	r := newRig(t)
 	var outputs []string
@@ -179,7 +179,7 @@ func TestSupersededMarkNeverReplaces(t *testing.T) {
 	assert.Contains(t, read(t, numbered(mark, 2)), first.Output)
 }
 
-// TestSupersededAfterCrash has the collector die before the mark is written, and after.
+// TestSupersededAfterCrash simulates that the collector dies before and after the mark is written.
 func TestSupersededAfterCrash(t *testing.T) {
 	for _, written := range []bool{false, true} {
 		r := newRig(t)
@@ -205,7 +205,7 @@ func TestSupersededAfterCrash(t *testing.T) {
 	}
 }
 
-// TestSupersededMarkIsNoSource publishes into the watched folder, whose pattern includes marks.
+// TestSupersededMarkIsNoSource publishes into the watched folder, whose patterns include marks.
 func TestSupersededMarkIsNoSource(t *testing.T) {
 	r := newRig(t, func(r *rig) {
 		r.out = r.in
@@ -222,7 +222,7 @@ func TestSupersededMarkIsNoSource(t *testing.T) {
 	r.idle()
 }
 
-// TestSupersededMarkOutlivesItsOutput gives no other output the name that a mark speaks of.
+// TestSupersededMarkOutlivesItsOutput checks that no other output gets the name to which a mark refers.
 func TestSupersededMarkOutlivesItsOutput(t *testing.T) {
 	r := newRig(t)
 	write(t, supersededPath(filepath.Join(r.out, "walk_anonymized.mkv")), "{}")
@@ -230,7 +230,7 @@ func TestSupersededMarkOutlivesItsOutput(t *testing.T) {
 	assert.Equal(t, filepath.Join(r.out, "walk_anonymized-2.mkv"), r.take().Output)
 }
 
-// TestSupersededDiskFull marks an output at the next start where that fails at first.
+// TestSupersededDiskFull checks that an output is marked at the next start if that fails at first.
 func TestSupersededDiskFull(t *testing.T) {
 	var logs *observer.ObservedLogs
 	r := newRig(t, logged(&logs))

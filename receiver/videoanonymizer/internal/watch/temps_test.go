@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPicturesDoNotListTheFolder: a job whose source is a picture removes its temporary files without reading the
-// folder of its output, in which there may be ten thousand others, each of which would do the same. What an earlier
-// attempt left there goes nevertheless.
+// TestPicturesDoNotListTheFolder checks that the job of a picture removes its temporary files without reading its
+// output's folder, which may hold ten thousand others, each of whose jobs would read it, too. What an earlier attempt
+// left there is removed nevertheless.
 func TestPicturesDoNotListTheFolder(t *testing.T) {
 	ends := map[string]func(*testing.T, *Job){
 		"done": func(t *testing.T, job *Job) {
@@ -30,8 +30,8 @@ func TestPicturesDoNotListTheFolder(t *testing.T) {
 	}
 	tests := map[string]struct {
 		name    string
-		earlier bool // attempt, which left files
-		restart bool // rather than resume from them
+		earlier bool // an earlier attempt left files
+		restart bool // instead of resuming from them
 		lists   bool
 	}{
 		"picture":           {name: "face.jpg"},
@@ -72,7 +72,8 @@ func TestPicturesDoNotListTheFolder(t *testing.T) {
 	}
 }
 
-// countListings returns what counts how often programs have read the names in a folder from now on, see inotify(7).
+// countListings returns a function that returns how often programs have read the names in a folder since, see
+// inotify(7).
 func countListings(t *testing.T, folder string) (listings func() int) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)

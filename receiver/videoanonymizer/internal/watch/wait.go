@@ -12,19 +12,19 @@ import (
 	"go.uber.org/zap"
 )
 
-// reportAfter is how long a file waits to be picked up before the log says why. Uploads and recordings that are shorter
-// need no word.
+// reportAfter is how long a file waits to be picked up before the log says why. Shorter uploads and recordings are not
+// worth a line.
 const reportAfter = 2 * time.Minute
 
 // wait is what keeps a file from being picked up.
 type wait struct {
-	since time.Time  // when it was found first
-	held  heldReason // empty if it is only its turn that it waits for
-	// logged are the reasons that are in the log: each once, since a recording may alternate between two of them.
+	since time.Time  // when it was first found
+	held  heldReason // empty if it only waits for its turn
+	// logged lists the reasons that are in the log: each once, since a recording may alternate between two of them.
 	logged []heldReason
 }
 
-// report reports whether it is time to log a reason, once.
+// report reports whether it is time to log a reason, which happens once per reason.
 func (w *wait) report(held heldReason, now time.Time) bool {
 	if held == "" || now.Sub(w.since) < reportAfter || slices.Contains(w.logged, held) {
 		return false
@@ -33,7 +33,7 @@ func (w *wait) report(held heldReason, now time.Time) bool {
 	return true
 }
 
-// report logs why a file is not picked up, once it has waited for a while. Called under mu.
+// report logs why a file is not picked up, once it has waited for a while. The caller holds mu.
 func (q *queue) report(f *file, now time.Time) {
 	if f.phase != settling && f.phase != queued || !f.wait.report(f.wait.held, now) {
 		return
@@ -47,7 +47,7 @@ func (q *queue) report(f *file, now time.Time) {
 		zap.Duration("waiting_for", now.Sub(f.wait.since)))
 }
 
-// reportKind logs that files of an extension are not picked up, once for each folder. Called under mu.
+// reportKind logs that files with an extension are not picked up, once per folder. The caller holds mu.
 func (q *queue) reportKind(f *file) {
 	ext := strings.ToLower(filepath.Ext(f.path))
 	key := filepath.Dir(f.path) + "/*" + ext

@@ -25,7 +25,7 @@ func logged(logs **observer.ObservedLogs) func(*rig) {
 
 const notPickedUp = "a file has not been picked up yet"
 
-// TestWaitingFilesAreReported says once, after some minutes, why a file is not picked up.
+// TestWaitingFilesAreReported checks that the log says once, after some minutes, why a file is not picked up.
 func TestWaitingFilesAreReported(t *testing.T) {
 	tests := map[string]struct {
 		put    func(t *testing.T, r *rig) (beforePoll func())
@@ -104,7 +104,7 @@ func TestWaitingFilesAreReported(t *testing.T) {
 	}
 }
 
-// TestWaitingReasonChanges reports the new reason, and nothing once the file is picked up.
+// TestWaitingReasonChanges checks that a new reason is reported, and nothing more once the file is picked up.
 func TestWaitingReasonChanges(t *testing.T) {
 	var logs *observer.ObservedLogs
 	r := newRig(t, logged(&logs))
@@ -138,7 +138,7 @@ func TestWaitingReasonChanges(t *testing.T) {
 	assert.Equal(t, before, logs.Len(), "nothing more to say")
 }
 
-// TestWaitingForWorkerIsNotReported keeps a file that is ready in the queue for long.
+// TestWaitingForWorkerIsNotReported keeps a ready file in the queue for a long time.
 func TestWaitingForWorkerIsNotReported(t *testing.T) {
 	var logs *observer.ObservedLogs
 	r := newRig(t, logged(&logs))
@@ -149,7 +149,7 @@ func TestWaitingForWorkerIsNotReported(t *testing.T) {
 	require.NotNil(t, r.try())
 }
 
-// TestEmptyFileWaitsLonger gives the content of a name that is reserved more time to come.
+// TestEmptyFileWaitsLonger checks that a file that reserves a name has more time to get its content.
 func TestEmptyFileWaitsLonger(t *testing.T) {
 	r := newRig(t)
 	r.drop("walk.mkv", "")
@@ -166,8 +166,8 @@ func TestLongCalm(t *testing.T) {
 	}
 }
 
-// TestFilesThatAreNoVideosByExtension ignores what cameras put beside videos, says so once a folder, and tries it where
-// the pattern names the extension.
+// TestFilesThatAreNoVideosByExtension checks that files that cameras put next to videos are ignored, that this is
+// logged once per folder, and that they are tried if the pattern names their extension.
 func TestFilesThatAreNoVideosByExtension(t *testing.T) {
 	files := []string{
 		"a/C0001.THM", "a/C0002.thm", "a/C0001M01.XML", "a/C0001.SRT", "a/note.WAV", "a/INDEX.IDX", "b/C0003.THM",

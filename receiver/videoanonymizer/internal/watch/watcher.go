@@ -3,29 +3,29 @@
 
 // Package watch finds the videos that are ready, hands each to one worker, and records what happened to it.
 //
-// A file is ready when it is a regular file whose name is neither hidden nor marked as incomplete nor that of what
-// cameras put beside videos (ignore.go; a pattern that names the extension counts more), has not changed for a while,
-// is not open for writing (completeness says how that is known), and is neither done, nor failed permanently, nor one
-// of our outputs. Why a file is not ready is logged once it has waited for two minutes (wait.go). Polling the folders
-// decides, since network file systems send no events; inotify makes the next poll come sooner, and reports which files
-// have been closed.
+// A file is ready when it is a regular file that has not changed for a while, is not open for writing (completeness
+// says how that is determined), and is neither done, nor failed permanently, nor one of our outputs. Its name must not
+// be hidden, marked as incomplete, or that of a file that cameras put next to videos (ignore.go; a pattern that names
+// the extension takes precedence). If a file is not ready after two minutes, the log says why (wait.go). Polling the
+// folders is authoritative, since network file systems send no events; inotify triggers polls sooner, and reports which
+// files have been closed.
 //
-// A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same
-// by path, size, times, inode and, where those differ, a digest:
+// A journal remembers what happened to each file, see journal.go. A file stays done as long as its content is the same,
+// by path, size, times, inode and, if those differ, a digest:
 //
 //   - untouched, restored from a backup, chmod, another mount: done;
 //   - renamed or moved within the watched folders: done, as long as nothing exists under the old name;
-//   - touch: done while its output is where it was put; without the output, a request to process the video again;
+//   - touched: done while its output is where it was put; without the output, a request to process the video again;
 //   - other content: a new video, whose output may supersede an earlier one, see superseded.go;
 //   - the same content under two names: two videos.
 //
 // A file that failed permanently is tried again after any change, even of its permissions or its name.
 //
 // A source is moved or deleted only once it has stayed the same for a while after its outcome, see disposal. If it
-// changes until then, it stays, and is processed again.
+// changes before that, it stays, and is processed again.
 //
 // From a file to its outcome: scanner (scan.go) -> queue (queue.go) -> claim (claim.go), which reserves a name
-// (names.go) -> Job (job.go) -> disposal of the source (disposal.go). recovery (recover.go) resolves at a start what
+// (names.go) -> Job (job.go) -> disposal of the source (disposal.go). At a start, recovery (recover.go) resolves what
 // the last run left open.
 package watch
 
@@ -52,7 +52,7 @@ var ErrStopped = errors.New("the watcher is stopped")
 // Watcher hands out the files that are ready, each to one caller.
 //
 // Lock order: the watcher's mu, then the queue's, then one of those of names, activeJobs and the journal (which has
-// two, see there). During I/O only the journal's locks are held and, by Start, mu.
+// two, see there). During I/O, only the journal's locks are held and, in Start, mu.
 type Watcher struct {
 	opts         Options
 	logger       *zap.Logger
@@ -61,8 +61,8 @@ type Watcher struct {
 	completeness completeness
 	queue        *queue
 	active       *activeJobs
-	names        *names   // set by Start, like the next two
-	journal      *journal // the ledger: what is known of each file, across restarts
+	names        *names   // set by Start, like the next three
+	journal      *journal // what is known about each file, across restarts
 	disposal     *disposal
 	guard        *guard
 
@@ -70,15 +70,15 @@ type Watcher struct {
 	wake   chan struct{}          // makes the next poll come sooner
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
-	// Used by polls alone:
-	found []found       // by the current scan; reused
-	took  time.Duration // the last poll, to scan
+	// Used only by polls:
+	found []found       // in the current scan; reused
+	took  time.Duration // by the last poll, to scan
 
 	mu               sync.Mutex
 	running, stopped bool
 }
 
-// New checks the options, without touching any file.
+// New checks the options and returns a watcher, without touching any file.
 func New(opts Options) (*Watcher, error) {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
@@ -114,8 +114,8 @@ func New(opts Options) (*Watcher, error) {
 	return w, nil
 }
 
-// Start opens the journal, resolves what the last run left open, and starts to poll. It fails where another process
-// uses the state directory, or a folder cannot be created.
+// Start opens the journal, resolves what the last run left open, and starts polling. It fails if another process uses
+// the state directory, or if a folder cannot be created.
 func (w *Watcher) Start() error {
 	if err := w.open(); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (w *Watcher) Start() error {
 	return nil
 }
 
-// open does what comes before the first poll.
+// open does everything that comes before the first poll.
 func (w *Watcher) open() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,18 +191,19 @@ func (w *Watcher) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
-		w.guard.check(true) // what is done must outlast the end
+		w.guard.check(true) // finished videos must stay finished after a restart
 	case <-ctx.Done(): // a scan hangs in a file system that does not answer
 		err = errors.Join(err, fmt.Errorf("a scan of the watched folders has not ended: %w", ctx.Err()))
 	}
 	return errors.Join(err, w.journal.close())
 }
 
-// QueueLength is the number of files that are ready and not yet claimed.
+// QueueLength returns the number of files that are ready and not yet claimed.
 func (w *Watcher) QueueLength() int { return w.queue.length() }
 
-// Next waits for a file that is ready and claims it: the one that has been ready longest or, of those ready since the
-// same poll, the oldest. It returns the context's error, or ErrStopped. Several goroutines may call it.
+// Next waits for a ready file and claims it: the one that First was called for most recently, otherwise the one that
+// has been ready longest or, among those ready since the same poll, the oldest. It returns the context's error, or
+// ErrStopped. It may be called concurrently.
 func (w *Watcher) Next(ctx context.Context) (*Job, error) {
 	for {
 		f, err := w.queue.next(ctx)
@@ -215,8 +216,8 @@ func (w *Watcher) Next(ctx context.Context) (*Job, error) {
 	}
 }
 
-// TryNext claims the file that Next would return at once, if accept returns true for its path. It returns nil if there
-// is none.
+// TryNext claims the file that Next would return at once, if accept returns true for its path. Otherwise, it returns
+// nil.
 func (w *Watcher) TryNext(accept func(path string) bool) *Job {
 	for {
 		f, _, err := w.queue.tryNextIf(accept)
@@ -230,15 +231,15 @@ func (w *Watcher) TryNext(accept func(path string) bool) *Job {
 }
 
 const (
-	// minPollGap is the least time between two polls.
+	// minPollGap is the minimum time between two polls.
 	minPollGap = 200 * time.Millisecond
-	// idleFactor is how many times as long as a poll took the watcher rests after it, so that it uses at most 5 % of a
+	// idleFactor is how many times the duration of a poll the watcher rests after it, so that polls use at most 5 % of a
 	// core.
 	idleFactor = 19
 )
 
-// pollLoop polls until the context ends: every poll interval; sooner when a file is about to be ready or inotify
-// reports one; later when polls take long.
+// pollLoop polls until the context ends: every poll interval, sooner when a file is about to be ready or inotify
+// reports one, later when polls take long.
 func (w *Watcher) pollLoop(ctx context.Context) {
 	for {
 		wait := w.poll()
@@ -248,7 +249,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.wake:
-			select { // one poll for a thousand files that come at once
+			select { // one poll for a thousand files that arrive at once
 			case <-time.After(gap):
 			case <-ctx.Done():
 			}
@@ -262,7 +263,7 @@ func (w *Watcher) pollLoop(ctx context.Context) {
 
 // poll scans the folders once and returns the time until the next poll.
 func (w *Watcher) poll() time.Duration {
-	w.queue.pause(!w.guard.check(false)) // it may wait for the disk, which is no work
+	w.queue.pause(!w.guard.check(false)) // not part of the poll's duration: it may wait for the disk
 	start := time.Now()
 	w.folders.beginScan()
 	w.found = w.scanner.scan(w.found[:0])
@@ -271,7 +272,7 @@ func (w *Watcher) poll() time.Duration {
 	return min(w.opts.Config.PollInterval, next)
 }
 
-// listen makes polls come sooner when inotify reports a new file, and remembers which files are being written.
+// listen triggers polls when inotify reports a new file, and remembers which files are being written.
 func (w *Watcher) listen(inotify *inotify) {
 	err := inotify.listen(func(event inotifyEvent) {
 		if strings.HasPrefix(filepath.Base(event.path), tempPrefix) {
@@ -279,7 +280,7 @@ func (w *Watcher) listen(inotify *inotify) {
 		}
 		w.completeness.seen.handle(event)
 		if event.mask&(unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_MOVED_FROM|unix.IN_DELETE) != 0 {
-			w.pollSoon() // events that are lost lose nothing: the next regular poll finds the files
+			w.pollSoon() // a lost event does no harm: the next regular poll finds the file
 		}
 	})
 	if err != nil {
@@ -287,7 +288,7 @@ func (w *Watcher) listen(inotify *inotify) {
 	}
 }
 
-// pollSoon makes the next poll come without waiting for the poll interval.
+// pollSoon triggers the next poll without waiting for the poll interval.
 func (w *Watcher) pollSoon() {
 	select {
 	case w.wake <- struct{}{}:
@@ -295,7 +296,7 @@ func (w *Watcher) pollSoon() {
 	}
 }
 
-// requeue makes a claimed file ready again after a wait, unless somebody canceled it, which it reports.
+// requeue makes a claimed file ready again after a wait, or returns true if the operator canceled it.
 func (w *Watcher) requeue(f *file, wait time.Duration) (canceled bool) {
 	canceled = w.queue.requeue(f, wait)
 	if wait > 0 {

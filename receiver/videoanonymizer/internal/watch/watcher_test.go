@@ -48,7 +48,7 @@ func TestIgnoredFiles(t *testing.T) {
 		"loop of folders": func(t *testing.T, in string) { require.NoError(t, os.Symlink(in, in+"/again")) },
 		"dangling link":   func(t *testing.T, in string) { require.NoError(t, os.Symlink("nowhere", in+"/walk.mkv")) },
 		"socket": func(t *testing.T, in string) {
-			t.Chdir(in) // the path of a socket is short
+			t.Chdir(in) // the path of a socket has to be short
 			listener, err := net.Listen("unix", "walk.mkv")
 			require.NoError(t, err)
 			t.Cleanup(func() { listener.Close() })
@@ -122,7 +122,8 @@ func TestNestedFolders(t *testing.T) {
 	}
 }
 
-// TestOutputFolderNotScanned ignores outputs that the journal does not know, such as those from before it was lost.
+// TestOutputFolderNotScanned checks that outputs that the journal does not know are ignored, such as those from before
+// it was lost.
 func TestOutputFolderNotScanned(t *testing.T) {
 	r := newRig(t, func(r *rig) {
 		r.out = r.in + "/out"
@@ -162,7 +163,7 @@ func TestCreateMissingRoot(t *testing.T) {
 	assert.NoDirExists(t, outside)
 }
 
-// TestConcurrentJobs runs everything for real: polling, inotify, and several owners of jobs.
+// TestConcurrentJobs runs everything for real: polling, inotify, and several workers.
 func TestConcurrentJobs(t *testing.T) {
 	in, out := t.TempDir(), t.TempDir()
 	opts := testOptions(in, out)
@@ -322,8 +323,8 @@ func TestWatchedFolderInMoveTo(t *testing.T) {
 	assert.ErrorContains(t, w.Start(), "separate them")
 }
 
-// TestPollAfterWaitForDisk is about a journal that waits long for a busy disk: files that come then must not stay
-// unseen for many times as long.
+// TestPollAfterWaitForDisk lets the journal wait long for a busy disk, and checks that files that arrive then do not
+// stay unseen for many times as long.
 func TestPollAfterWaitForDisk(t *testing.T) {
 	const busy = 500 * time.Millisecond
 	r := newRig(t)

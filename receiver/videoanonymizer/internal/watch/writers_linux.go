@@ -25,7 +25,7 @@ const (
 	isWriting
 )
 
-// sharedFileSystems are those on which other machines, or programs behind the file system, may write without this
+// sharedFileSystems are those to which other machines, or programs behind the file system, may write without this
 // kernel knowing: NFS, SMB, 9P, Ceph, AFS, VirtualBox's, and FUSE.
 var sharedFileSystems = map[int64]bool{
 	unix.NFS_SUPER_MAGIC: true, unix.CIFS_SUPER_MAGIC: true, unix.SMB2_SUPER_MAGIC: true, unix.SMB_SUPER_MAGIC: true,
@@ -33,17 +33,17 @@ var sharedFileSystems = map[int64]bool{
 	0x786f4256: true, unix.FUSE_SUPER_MAGIC: true,
 }
 
-// onSharedFileSystem is true where that cannot be found out.
+// onSharedFileSystem reports whether a file is on one of the sharedFileSystems, or that cannot be determined.
 func onSharedFileSystem(f *os.File) bool {
 	var fs unix.Statfs_t
 	err := retryEINTR(func() error { return unix.Fstatfs(int(f.Fd()), &fs) })
 	return err != nil || sharedFileSystems[int64(uint32(fs.Type))]
 }
 
-// leaseSays asks the kernel for a read lease (fcntl(2), F_SETLEASE), which it grants only where no program has the file
-// open for writing. Any other refusal says nothing: of files of other users (without CAP_LEASE), and where the file
-// system has no leases. Where others share the file system, the answer is about this machine alone, and SMB refuses
-// whatever it has no lock of the server for.
+// leaseSays asks the kernel for a read lease (fcntl(2), F_SETLEASE), which it grants only if no program has the file
+// open for writing, and refuses with EAGAIN if one has. Any other refusal says nothing: the file may belong to another
+// user (without CAP_LEASE), or the file system may not support leases. If others share the file system, the answer only
+// covers this machine, and SMB refuses unless the server has granted it a lock.
 func leaseSays(f *os.File) writing {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if err == nil {
@@ -60,8 +60,8 @@ func leaseSays(f *os.File) writing {
 	return writingUnknown
 }
 
-// procShowsWriter looks for a program that has the file open for writing in /proc/*/fd (proc(5)), as far as that may be
-// read: nothing found proves nothing.
+// procShowsWriter looks for a program that has the file open for writing in /proc/*/fd (proc(5)), as far as that is
+// readable. Finding nothing proves nothing.
 func procShowsWriter(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -69,7 +69,7 @@ func procShowsWriter(f *os.File) bool {
 	}
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
-		// The name is compared first: asking for the state of somebody's file may hang where its server is gone.
+		// Compare the name first: asking for the state of another program's file may hang if its server is gone.
 		target, err := os.Readlink(link)
 		if err != nil || filepath.Base(target) != filepath.Base(f.Name()) {
 			continue
@@ -81,7 +81,7 @@ func procShowsWriter(f *os.File) bool {
 	return false
 }
 
-// opensForWriting reports whether a link /proc/PID/fd/N stands for a file that is open for writing.
+// opensForWriting reports whether a link /proc/PID/fd/N refers to a file that is open for writing.
 func opensForWriting(link string) bool {
 	text, err := os.ReadFile(strings.Replace(link, "/fd/", "/fdinfo/", 1))
 	if err != nil {
@@ -96,32 +96,33 @@ func opensForWriting(link string) bool {
 	return false
 }
 
-// completeness decides whether a file is complete, beyond having been unchanged for stable_for:
+// completeness decides whether a file that has been unchanged for stable_for is complete:
 //
-//   - the kernel says that no program has it open for writing: it is complete;
-//   - the kernel says that one has: it is not;
-//   - the kernel does not say (leaseSays), but inotify saw it being closed after it was written, or renamed into place,
-//     and it has not changed since: it is complete;
-//   - nor does inotify, and it has not changed for unknownCalm: it is complete;
-//   - inotify saw it being written, but not closed: it is not, unless it has not changed for forgottenCalm; it is never
-//     removed as long as that lasts, though;
-//   - /proc shows that a program that may be looked into has it open for writing: it is not, whatever else says so.
+//   - If the kernel says that no program has it open for writing, it is complete.
+//   - If the kernel says that one has, it is not.
+//   - If the kernel does not say (leaseSays), but inotify saw it being closed after it was written, or renamed into
+//     place, and it has not changed since, it is complete.
+//   - If inotify does not say either, it is complete once it has not changed for unknownCalm.
+//   - If inotify saw it being written, but not closed, it is complete only once it has not changed for forgottenCalm,
+//     and is never removed as long as that lasts.
+//   - If the kernel does not say, but /proc shows that a program has it open for writing, it is not complete, whatever
+//     inotify says.
 type completeness struct {
 	stableFor time.Duration
-	lease     func(*os.File) writing // leaseSays, but for tests
+	lease     func(*os.File) writing // leaseSays, except in tests
 	seen      *writesSeen
 }
 
 // forgottenCalm is how long a file must stay unchanged to be processed although inotify has not seen it being closed:
-// truncate(2) needs no closing, and virtual machines may report what their host writes, but not that it closes.
+// truncate(2) never closes it, and virtual machines may report what their host writes, but not that the host closes it.
 const forgottenCalm = 15 * time.Minute
 
-// unknownCalm is how long a file must stay unchanged where it is unknown whether it is open for writing.
+// unknownCalm returns how long a file must stay unchanged if it is unknown whether it is open for writing.
 func unknownCalm(stableFor time.Duration) time.Duration {
 	return max(longCalm(stableFor), 30*time.Second)
 }
 
-// held says why a file is not complete, which has been unchanged for calm; empty if it is. remove means that it is to
+// held returns why a file that has been unchanged for calm is not complete; empty if it is. remove means that it is to
 // be moved or deleted: unlike processing it too early, that cannot be undone.
 func (c *completeness) held(f *os.File, st stamp, calm time.Duration, remove bool) heldReason {
 	says := c.lease(f)
@@ -154,7 +155,7 @@ func (c *completeness) held(f *os.File, st stamp, calm time.Duration, remove boo
 type writesSeen struct {
 	mu    sync.Mutex
 	files map[string]writeSeen // by path
-	moved map[uint32]writing   // by cookie: those that lost one name and may get another
+	moved map[uint32]writing   // by cookie: files that lost one name and may get another
 }
 
 type writeSeen struct {
@@ -162,14 +163,14 @@ type writeSeen struct {
 	stamp   stamp   // when it was closed
 }
 
-// maxWritesSeen limits what is remembered. Beyond it, all is forgotten, and files wait for the calm.
+// maxWritesSeen limits how many files are remembered. Beyond it, all are forgotten, and files wait for the calm.
 const maxWritesSeen = 10_000
 
 func newWritesSeen() *writesSeen {
 	return &writesSeen{files: map[string]writeSeen{}, moved: map[uint32]writing{}}
 }
 
-// state of a file that is as st says.
+// state returns what inotify saw of a file whose current stamp is st.
 func (s *writesSeen) state(path string, st stamp) writing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +181,7 @@ func (s *writesSeen) state(path string, st stamp) writing {
 	return seen.writing
 }
 
-// handle takes in an event.
+// handle records an event.
 func (s *writesSeen) handle(event inotifyEvent) {
 	closed := event.mask&(unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO) != 0
 	var st stamp

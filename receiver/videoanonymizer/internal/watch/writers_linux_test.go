@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refused is a lease that the kernel refuses without a reason, as for a file of another user.
+// refused acts like a lease that the kernel refuses without a reason, as for a file of another user.
 func refused(*os.File) writing { return writingUnknown }
 
-// TestUnknownWriterWaitsLonger claims a file that may be open for writing only after a longer calm, in which each
-// change starts the wait again.
+// TestUnknownWriterWaitsLonger checks that a file that may be open for writing is claimed only after a longer calm,
+// which starts again with each change.
 func TestUnknownWriterWaitsLonger(t *testing.T) {
 	r := newRig(t)
 	r.w.completeness.lease = refused
@@ -40,7 +40,7 @@ func TestUnknownWriterWaitsLonger(t *testing.T) {
 	require.NotNil(t, r.try())
 }
 
-// TestWriterSeenByInotify relies on what inotify says of a file where the kernel refuses the lease.
+// TestWriterSeenByInotify relies on what inotify says about a file for which the kernel refuses the lease.
 func TestWriterSeenByInotify(t *testing.T) {
 	const modify, closed, from, to = unix.IN_MODIFY, unix.IN_CLOSE_WRITE, unix.IN_MOVED_FROM, unix.IN_MOVED_TO
 	type event struct {
@@ -49,7 +49,7 @@ func TestWriterSeenByInotify(t *testing.T) {
 	}
 	tests := map[string]struct {
 		events []event
-		late   bool // the file changes after them
+		late   bool // the file changes after the events
 		calm   time.Duration
 	}{
 		"nothing": {calm: 30 * time.Second},
@@ -98,14 +98,14 @@ func TestWriterSeenByInotify(t *testing.T) {
 	}
 }
 
-// watched is the number of folders.
+// watched returns the number of watched folders.
 func (n *inotify) watched() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.folders)
 }
 
-// TestInotifySeesWriting has the kernel say what happens to a file.
+// TestInotifySeesWriting checks what the kernel reports about a file.
 func TestInotifySeesWriting(t *testing.T) {
 	n, err := newInotify()
 	if err != nil {
@@ -141,7 +141,7 @@ func TestInotifySeesWriting(t *testing.T) {
 	require.ErrorIs(t, n.add(t.TempDir()), os.ErrClosed)
 }
 
-// TestProcShowsWriter finds the writer of a file of which neither the kernel nor inotify says anything.
+// TestProcShowsWriter finds the writer of a file about which neither the kernel nor inotify says anything.
 func TestProcShowsWriter(t *testing.T) {
 	r := newRig(t)
 	r.w.completeness.lease = refused
@@ -161,8 +161,8 @@ func TestProcShowsWriter(t *testing.T) {
 	require.NotNil(t, r.try())
 }
 
-// TestSourceThatChangesAfterPublicationStays keeps a source open, and then grows it, after its output was published: it
-// is neither deleted nor moved nor quarantined, and is processed again.
+// TestSourceThatChangesAfterPublicationStays keeps a source open, and then grows it, after its output was published,
+// and checks that it is neither deleted nor moved nor quarantined, and is processed again.
 func TestSourceThatChangesAfterPublicationStays(t *testing.T) {
 	outcomes := map[string]struct {
 		option func(*rig)
@@ -217,7 +217,7 @@ func TestSourceThatChangesAfterPublicationStays(t *testing.T) {
 	}
 }
 
-// TestSourceRewrittenAfterPublicationStays sets the times of a file back after it was changed in place.
+// TestSourceRewrittenAfterPublicationStays changes a file in place, and sets its times back.
 func TestSourceRewrittenAfterPublicationStays(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
 	path := r.drop("walk.mkv", "a video")
@@ -233,7 +233,8 @@ func TestSourceRewrittenAfterPublicationStays(t *testing.T) {
 	require.NoFileExists(t, path)
 }
 
-// TestUnclosedSourceStays processes a file that inotify saw being written, but not closed, and never deletes it.
+// TestUnclosedSourceStays checks that a file that inotify saw being written, but not closed, is processed but never
+// deleted.
 func TestUnclosedSourceStays(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
 	r.w.completeness.lease, r.w.disposal.completeness.lease = refused, refused
@@ -251,7 +252,8 @@ func TestUnclosedSourceStays(t *testing.T) {
 	require.NoFileExists(t, path)
 }
 
-// TestUnknownWriterAfterPublication deletes a source that may be open for writing only after a longer calm.
+// TestUnknownWriterAfterPublication checks that a source that may be open for writing is deleted only after a longer
+// calm.
 func TestUnknownWriterAfterPublication(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.opts.OnSuccess = OnSuccessDelete })
 	r.opts.Config.StableFor = time.Second
@@ -268,7 +270,7 @@ func TestUnknownWriterAfterPublication(t *testing.T) {
 
 const nobodyEnv = "WATCH_TEST_NOBODY"
 
-// beNobody is a collector of an unprivileged user. It prints the sizes of the files that it claims.
+// beNobody runs a collector as an unprivileged user. It prints the sizes of the files that it claims.
 func beNobody() {
 	root := os.Getenv(nobodyEnv)
 	opts := testOptions(root+"/in", root+"/out")
@@ -292,8 +294,8 @@ func beNobody() {
 	}
 }
 
-// TestFileOfAnotherUserStillWritten has a recorder of root pause, while a collector of another user watches: the kernel
-// tells it nothing of the recorder.
+// TestFileOfAnotherUserStillWritten lets a recorder of root pause while a collector of another user watches: the kernel
+// does not tell the collector about the recorder.
 func TestFileOfAnotherUserStillWritten(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can start a process of another user")

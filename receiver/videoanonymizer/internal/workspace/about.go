@@ -23,14 +23,15 @@ const (
 	rendersFolder = "renders"
 )
 
-// VideoID is the ID of a video, which telemetry has, too. pseudonym replaces names in a text, or leaves them.
+// VideoID returns the ID of a video, which telemetry uses, too. pseudonym replaces the names in a text, or leaves them.
 func VideoID(receiver, path string, pseudonym func(text string, paths ...string) string) consoleapi.VideoID {
 	sum := sha256.Sum256([]byte(receiver + "\x00" + pseudonym(path, path)))
 	return consoleapi.VideoID(hex.EncodeToString(sum[:12]))
 }
 
-// FilesAbout returns the files that the console has in its directory about a video: reviews of outputs, by their paths
-// below the output directory, the copies for browsers of those at the paths, and what is to be rendered.
+// FilesAbout returns the files in the console's directory that are about a video: the reviews of outputs, by their
+// names, which are paths below the output directory; the proxies of the outputs at the paths; and what is to be
+// rendered.
 func FilesAbout(directory string, ids []consoleapi.VideoID, names, paths []string) ([]string, error) {
 	var files []string
 	reviews, _ := filepath.Glob(filepath.Join(escaped(directory), reviewsFolder, "*.json"))
@@ -62,7 +63,7 @@ func FilesAbout(directory string, ids []consoleapi.VideoID, names, paths []strin
 	return files, errors.Join(errs...)
 }
 
-// escaped returns the pattern that matches a path alone.
+// escaped returns a pattern that matches only the path.
 func escaped(path string) string {
 	var pattern []byte
 	for _, c := range []byte(path) {

@@ -20,7 +20,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// BenchmarkVideos measures a list of a thousand videos that are done: what a page that is opened asks for.
+// BenchmarkVideos measures listing a thousand finished videos, as a page does when it is opened.
 func BenchmarkVideos(b *testing.B) {
 	r := newRig(b)
 	const videos = 1000
@@ -43,7 +43,7 @@ func BenchmarkVideos(b *testing.B) {
 	}
 }
 
-// publish makes an output of a job that is no video, with a report.
+// publish publishes an output of a job that is not a real video, with a report.
 func (r *rig) publish(job *watch.Job) {
 	r.t.Helper()
 	require.NoError(r.t, os.WriteFile(job.Temp, []byte("output of "+job.Path), 0o600))
@@ -58,7 +58,8 @@ func (r *rig) publish(job *watch.Job) {
 	require.NoError(r.t, job.Done())
 }
 
-// BenchmarkLongReport measures what a report of ten hours costs: to read it the first time, and 250 frames of it.
+// BenchmarkLongReport measures the cost of a report of ten hours: reading it the first time, and reading 250 of its
+// frames.
 func BenchmarkLongReport(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "long.report.json")
 	recorder, err := report.NewRecorder(path + ".frames")

@@ -22,7 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Watched returns what people have looked at.
+// Watched returns what reviewers have watched.
 func (w *Workspace) Watched(_ context.Context, id consoleapi.RevisionID) (consoleapi.Watched, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -44,7 +44,7 @@ func (w *Workspace) watched(o *watch.Output, r *review) consoleapi.Watched {
 	return watched
 }
 
-// AddWatched adds what somebody has looked at. The first time begins the review, which the audit records.
+// AddWatched adds what a reviewer has watched. The first call begins the review, which the audit records.
 func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id consoleapi.RevisionID,
 	add consoleapi.WatchedInput) (consoleapi.Watched, error) {
 	o, err := w.output(id)
@@ -53,7 +53,7 @@ func (w *Workspace) AddWatched(_ context.Context, actor consoleapi.Actor, id con
 	}
 	before := w.reviews.get(&o.Output)
 	known := map[string]bool{}
-	for _, m := range w.sightings(&o.Output, &before) { // the second look may just have joined it with others
+	for _, m := range w.sightings(&o.Output, &before) { // the second look may just have joined a moment to others
 		known[m.ID] = true
 	}
 	for _, m := range add.Moments {
@@ -159,7 +159,7 @@ func (w *Workspace) Decide(ctx context.Context, actor consoleapi.Actor, id conso
 	return w.Video(ctx, id.Video)
 }
 
-// checkDecision refuses decisions that lack something.
+// checkDecision refuses a decision that lacks something.
 func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInput) error {
 	r := w.reviews.get(o)
 	note := strings.TrimSpace(input.Note) != ""
@@ -192,7 +192,7 @@ func (w *Workspace) checkDecision(o *watch.Output, input *consoleapi.DecisionInp
 	return nil
 }
 
-// bind hashes the files that are decided on, which must be those that were published and that the request names.
+// bind hashes the files that a decision is about. They must be the ones that were published and that the request names.
 func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi.DecisionInput) (*decision, error) {
 	d := &decision{}
 	var err error
@@ -226,7 +226,7 @@ func (w *Workspace) bind(ctx context.Context, o *watch.Output, input *consoleapi
 	return d, nil
 }
 
-// approval is what stands beside an approved output, for those who get it.
+// approval is the content of the file next to an approved output, for those who receive it.
 type approval struct {
 	Schema  string       `json:"schema"`
 	Output  approvedFile `json:"output"`
@@ -239,7 +239,7 @@ type approval struct {
 	Moments int          `json:"moments"`
 	Seen    int          `json:"moments_seen"`
 	Watched float64      `json:"watched"`
-	// Entry and EntryHash are the number and hash of the entry of the audit.
+	// Entry and EntryHash are the number and hash of the audit entry.
 	Entry     int    `json:"audit_entry"`
 	EntryHash string `json:"audit_hash"`
 }
@@ -249,7 +249,7 @@ type approvedFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-// checkApproval refuses to replace what is not an approval.
+// checkApproval refuses to replace a file that is not an approval.
 func checkApproval(output string) error {
 	there, err := durable.ReadFile(audit.ApprovalPath(output))
 	if err == nil && bytes.Contains(there, []byte(audit.ApprovalSchema)) {
@@ -261,7 +261,7 @@ func checkApproval(output string) error {
 	return nil
 }
 
-// writeApproval writes the approval beside an output, or removes it where there is none any more.
+// writeApproval writes the approval next to an output, or removes it if the output is no longer approved.
 func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) error {
 	path := audit.ApprovalPath(o.Path)
 	if d == nil || d.Decision.Decision != consoleapi.Approved {
@@ -285,7 +285,7 @@ func (w *Workspace) writeApproval(o *watch.Output, d *decision, e *audit.Entry) 
 	return durable.ReplaceFile(path, append(text, '\n'), w.opts.FileMode)
 }
 
-// Audit calls use for the lines of the audit.
+// Audit calls use for each line of the audit, or only for those about a video.
 func (w *Workspace) Audit(ctx context.Context, video consoleapi.VideoID, use func(line []byte) error) error {
 	wanted := []byte(`"video":"` + string(video) + `"`)
 	return w.audit.Lines(func(line []byte) error {
@@ -296,7 +296,7 @@ func (w *Workspace) Audit(ctx context.Context, video consoleapi.VideoID, use fun
 	})
 }
 
-// VerifyAudit verifies the audit.
+// VerifyAudit verifies the audit and, with files, the outputs, reports and approvals that it is about.
 func (w *Workspace) VerifyAudit(ctx context.Context, files bool) (consoleapi.Verification, error) {
 	result, err := audit.VerifyDirectory(ctx, w.opts.Directory, w.opts.OutputDirectory, files)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// TestApprovalFileMode: an approval names who approved, so it is for those who may read the output.
+// TestApprovalFileMode checks that an approval, which names the approver, is readable by those who may read the
+// output.
 func TestApprovalFileMode(t *testing.T) {
 	r := newRig(t)
 	id := r.make("walk.mp4", x264)
@@ -34,7 +35,7 @@ func TestApprovalFileMode(t *testing.T) {
 	}
 }
 
-// TestPlantedReviewFiles puts a link in place of an approval and of a review: neither is followed.
+// TestPlantedReviewFiles puts a link in place of an approval and of a review, and checks that neither is followed.
 func TestPlantedReviewFiles(t *testing.T) {
 	r := newRig(t)
 	id := r.make("walk.mp4", x264)
@@ -58,7 +59,8 @@ func TestPlantedReviewFiles(t *testing.T) {
 	assert.Equal(t, consoleapi.StateToReview, r.video("walk.mp4").State, "the review is not ours")
 }
 
-// TestExpiredReport: an approval holds although its report came of age; a report that somebody removed voids it.
+// TestExpiredReport checks that an approval stays valid if its report has expired, and that removing the report voids
+// it.
 func TestExpiredReport(t *testing.T) {
 	for name, want := range map[string]consoleapi.State{
 		audit.ReportExpired: consoleapi.StateApproved, "": consoleapi.StateInReview,

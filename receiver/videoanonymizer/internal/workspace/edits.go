@@ -25,21 +25,21 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// editing serializes changes of edits: those of a video would overwrite each other.
+// editing serializes changes of edits: concurrent changes to the edits of one video would overwrite each other.
 type editing struct{ mu sync.Mutex }
 
 // edited is a video with its edits.
 type edited struct {
 	workspace *Workspace
 	overview  watch.Overview
-	outputs   []watch.Output // the first is that of the pipeline
-	facts     facts          // of the report on that
+	outputs   []watch.Output // the first is the pipeline's
+	facts     facts          // from the report on the first output
 	document  *edits.Document
-	rendered  int // operations that the latest output has
-	shown     int // the same, of the one that is being rendered if there is one
+	rendered  int // number of operations in the latest output
+	shown     int // the same, including a rendering in progress
 }
 
-// editsOf returns the edits of a video, which need not exist.
+// editsOf returns the edits of a video. Their file need not exist.
 func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 	o, err := w.find(id)
 	if err != nil {
@@ -85,10 +85,10 @@ func (w *Workspace) editsOf(id consoleapi.VideoID) (*edited, error) {
 	return v, nil
 }
 
-// latest is the latest output.
+// latest returns the latest output.
 func (v *edited) latest() *watch.Output { return &v.outputs[len(v.outputs)-1] }
 
-// settings are those of the report.
+// settings returns the settings in the report on the first output.
 func (v *edited) settings() (*report.Settings, error) {
 	index, file, err := v.workspace.reports.indexOf(report.Path(v.overview.Output.Path))
 	if err != nil {
@@ -98,7 +98,7 @@ func (v *edited) settings() (*report.Settings, error) {
 	return &index.header.Settings, nil
 }
 
-// fresh are edits without operations.
+// fresh returns edits without operations.
 func (v *edited) fresh() (*edits.Document, error) {
 	sum, err := v.workspace.hashes.of(v.workspace.work, report.Path(v.overview.Output.Path))
 	if err != nil {
@@ -110,14 +110,14 @@ func (v *edited) fresh() (*edits.Document, error) {
 		Operations: []edits.Operation{}}, nil
 }
 
-// sourceIsThere reports whether there is a file of the source's size at its place, or where sources are moved to. What
-// it holds is checked when it is rendered.
+// sourceIsThere reports whether there is a file of the source's size at its path, or where sources are moved to. Its
+// content is checked when it is rendered.
 func (v *edited) sourceIsThere() bool {
 	st, err := durable.StampAt(v.workspace.opts.Watcher.SourceOf(v.overview.Path))
 	return err == nil && st.Size == v.facts.source.Size
 }
 
-// limits say what cannot be done with the video.
+// limits reports whether masks can be adjusted and uncovered, and why not.
 func (v *edited) limits() (adjust, uncover bool, why []string) {
 	why = []string{}
 	if !v.facts.exact {
@@ -157,7 +157,8 @@ func (v *edited) describe() (consoleapi.Edits, error) {
 	return e, nil
 }
 
-// unconfirmed are the live operations with a reason that nobody else has confirmed, of those that are not rendered.
+// unconfirmed returns the live operations that have a reason, are not rendered, and still need to be confirmed by a
+// second person.
 func (v *edited) unconfirmed() []int {
 	open := []int{}
 	if !v.workspace.opts.TwoPeople {
@@ -178,7 +179,7 @@ func (v *edited) unconfirmed() []int {
 	return open
 }
 
-// parseOperations reads operations of a request.
+// parseOperations parses the operations of a request, and sets who made them and when.
 func parseOperations(text json.RawMessage, actor consoleapi.Actor) ([]edits.Operation, error) {
 	var operations []edits.Operation
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -201,7 +202,7 @@ func parseOperations(text json.RawMessage, actor consoleapi.Actor) ([]edits.Oper
 	return operations, nil
 }
 
-// frames are those of the report on the first output.
+// frames calls use for the frames in [from, to) of the report on the first output.
 func (v *edited) frames(from, to int, use func(*record.Frame) error) error {
 	index, file, err := v.workspace.reports.indexOf(report.Path(v.overview.Output.Path))
 	if err != nil {
@@ -220,10 +221,10 @@ func (v *edited) frames(from, to int, use func(*record.Frame) error) error {
 	return errors.Join(failed, err)
 }
 
-// errFound ends a search.
+// errFound stops reading frames once a search has succeeded.
 var errFound = errors.New("found")
 
-// video is what operations are validated against.
+// video returns the properties of the video that operations are validated against.
 func (v *edited) video() (edits.Video, error) {
 	index, file, err := v.workspace.reports.indexOf(report.Path(v.overview.Output.Path))
 	if err != nil {
@@ -251,10 +252,10 @@ func (v *edited) video() (edits.Video, error) {
 	return edits.Video{Frames: v.facts.frames, Times: times, Tracks: tracks}, nil
 }
 
-// maxUncovered is the most frames that a check lists.
+// maxUncovered is the maximum number of frames that a check lists.
 const maxUncovered = 50
 
-// uncovered are frames in which the latest operations uncover something without a reason.
+// uncovered returns frames in which the latest operations uncover something without a reason.
 func (v *edited) uncovered(ctx context.Context, document *edits.Document) ([]edits.Uncovered, error) {
 	info, err := v.workspace.proxies.probe(ctx, v.overview.Output.Path)
 	if err != nil {
@@ -275,14 +276,14 @@ func (v *edited) uncovered(ctx context.Context, document *edits.Document) ([]edi
 	return canvas.Uncovered(document, len(v.document.Operations), v.shown, maxUncovered)
 }
 
-// checked is what would come of operations.
+// checked is the result of checking operations.
 type checked struct {
-	document   *edits.Document // with them
+	document   *edits.Document // with the operations
 	invalid    error
 	uncovered  []edits.Uncovered
-	needs      consoleapi.Permission // that the actor lacks
-	impossible error                 // without the source, or with an old report
-	second     bool                  // somebody else has to confirm it
+	needs      consoleapi.Permission // permission that the actor lacks
+	impossible error                 // since the source is missing, or the report is old
+	second     bool                  // a second person has to confirm it
 }
 
 func (v *edited) check(ctx context.Context, actor consoleapi.Actor, operations []edits.Operation) (*checked, error) {
@@ -306,7 +307,7 @@ func (v *edited) check(ctx context.Context, actor consoleapi.Actor, operations [
 	return c, err
 }
 
-// possible reports whether the document can be rendered.
+// possible returns an error if the document cannot be rendered.
 func (v *edited) possible(document *edits.Document) error {
 	adjust, uncover, why := v.limits()
 	if uncover || document.CoversOnly(v.rendered, adjust) == nil {
@@ -315,7 +316,7 @@ func (v *edited) possible(document *edits.Document) error {
 	return fmt.Errorf("%w: %s", consoleapi.ErrConflict, strings.Join(why, "; "))
 }
 
-// CheckEdits says what would come of operations.
+// CheckEdits returns what appending operations would do.
 func (w *Workspace) CheckEdits(ctx context.Context, actor consoleapi.Actor, id consoleapi.VideoID,
 	text json.RawMessage) (consoleapi.EditsCheck, error) {
 	v, err := w.editsOf(id)
@@ -346,7 +347,7 @@ func (w *Workspace) CheckEdits(ctx context.Context, actor consoleapi.Actor, id c
 	return answer, nil
 }
 
-// AppendEdits adds operations. They are on the disk before it returns.
+// AppendEdits appends operations. They are on disk before it returns.
 func (w *Workspace) AppendEdits(ctx context.Context, actor consoleapi.Actor, id consoleapi.VideoID, etag string,
 	text json.RawMessage) (consoleapi.Edits, error) {
 	w.editing.mu.Lock()
@@ -395,7 +396,7 @@ func (w *Workspace) nameOf(id consoleapi.VideoID, v *edited) string {
 	return w.describe(id, v.overview, nil).Name
 }
 
-// refuse returns why the operations are not accepted, nil if they are.
+// refuse returns why the operations are not accepted, or nil if they are.
 func (c *checked) refuse() error {
 	switch {
 	case c.invalid != nil:
@@ -413,7 +414,7 @@ func (c *checked) refuse() error {
 	return nil
 }
 
-// noteOf tells the last operations.
+// noteOf describes the last n operations for the audit.
 func noteOf(d *edits.Document, n int) string {
 	var parts []string
 	for _, o := range d.Operations[len(d.Operations)-n:] {
@@ -437,7 +438,7 @@ func noteOf(d *edits.Document, n int) string {
 	return strings.ToValidUTF8(note[:min(len(note), most)], "")
 }
 
-// voidApproval reopens what was decided on the latest revision: it is not what it will be.
+// voidApproval reopens the decision on the latest revision, since corrections will change what was decided on.
 func (w *Workspace) voidApproval(actor consoleapi.Actor, id consoleapi.VideoID, v *edited) error {
 	latest := v.latest()
 	if err := w.unshare(latest); err != nil {

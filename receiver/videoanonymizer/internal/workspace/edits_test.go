@@ -32,7 +32,7 @@ var (
 	editor = consoleapi.Actor{Name: "Eve", Role: consoleapi.RoleEdit}
 )
 
-// anonymize has a real video of 25 frames and its output, in segments of ten frames, with a head of track 1.
+// anonymize creates a real video of 25 frames and its output, in segments of ten frames, with a head in track 1.
 func (r *rig) anonymize(name string) consoleapi.VideoID {
 	r.t.Helper()
 	source := filepath.Join(r.in, name)
@@ -95,7 +95,7 @@ const (
 	move   = `{"type":"adjust","track":1,"from":0,"to":5,"dx":10}`
 )
 
-// edit appends operations to the edits as they are.
+// edit appends operations to the current edits.
 func (r *rig) edit(actor consoleapi.Actor, id consoleapi.VideoID, operations ...string) (consoleapi.Edits, error) {
 	r.t.Helper()
 	e, err := r.Edits(r.t.Context(), id)
@@ -103,7 +103,7 @@ func (r *rig) edit(actor consoleapi.Actor, id consoleapi.VideoID, operations ...
 	return r.AppendEdits(r.t.Context(), actor, id, e.ETag, json.RawMessage("["+strings.Join(operations, ",")+"]"))
 }
 
-// rendered renders the edits, and waits.
+// renderAll renders the edits, and waits until they are published.
 func (r *rig) renderAll(id consoleapi.VideoID) consoleapi.Renders {
 	r.t.Helper()
 	e, err := r.Edits(r.t.Context(), id)
@@ -318,7 +318,7 @@ func TestWithoutSource(t *testing.T) {
 	assert.Len(t, r.renderAll(id).Revisions, 2)
 }
 
-// TestRenderGoesOn restarts while a rendering waits or runs: it goes on afterwards.
+// TestRenderGoesOn restarts while a rendering waits or runs, and checks that it continues afterward.
 func TestRenderGoesOn(t *testing.T) {
 	r := newRig(t)
 	id := r.anonymize("walk.mp4")

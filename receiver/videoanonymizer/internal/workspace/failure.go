@@ -12,7 +12,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// advice says what a person can do about a failure, by its reason (media.Reason and others).
+// advice maps the reason of a failure (media.Reason and others) to what the operator can do about it.
 var advice = map[string]string{
 	"not_picture": "Check that it opens in an image viewer, and that its extension is that of its format. If it opens, " +
 		"save it as PNG or JPEG.",
@@ -39,7 +39,7 @@ var advice = map[string]string{
 	watch.ReasonCanceled: "Somebody canceled it. Try again starts it over.",
 }
 
-// otherAdvice is for reasons without an advice of their own.
+// otherAdvice is for reasons that have no advice of their own.
 const otherAdvice = "See the message and the collector's log, and then try again."
 
 func (w *Workspace) failure(o watch.Overview, retried bool) *consoleapi.Failure {
@@ -55,10 +55,10 @@ type errorText string
 
 func (e errorText) Error() string { return string(e) }
 
-// anyPath is what looks like an absolute path of more than one part.
+// anyPath matches what looks like an absolute path of more than one part.
 var anyPath = regexp.MustCompile(`(?:/[^/\s"':;,]+){2,}/?`)
 
-// withoutPaths is the text of an error in which only the file's own name is left of paths.
+// withoutPaths returns the text of an error in which each path is reduced to its file name.
 func (w *Workspace) withoutPaths(err error, path string) string {
 	text := strings.ReplaceAll(err.Error(), path, filepath.Base(path))
 	return anyPath.ReplaceAllStringFunc(text, filepath.Base)

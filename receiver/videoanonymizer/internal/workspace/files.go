@@ -16,7 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// openFile opens a regular file for reading. It follows no link in any part of the path, and waits for no FIFO.
+// openFile opens a regular file for reading. It follows no symbolic link in any part of the path, and does not block on
+// a FIFO.
 func openFile(path string) (*os.File, error) {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS})
@@ -37,10 +38,10 @@ func openFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-// hashes knows the SHA-256 of whole files, as long as they do not change.
+// hashes caches the SHA-256 of whole files until they change.
 type hashes struct {
-	queue *queue[string] // of paths, to hash in the background
-	done  func()         // called when one more is known
+	queue *queue[string] // paths to hash in the background
+	done  func()         // called after each file
 
 	mu    sync.Mutex
 	known map[string]hashed // by path
@@ -55,10 +56,10 @@ func newHashes(done func()) *hashes {
 	return &hashes{queue: newQueue[string](), done: done, known: map[string]hashed{}}
 }
 
-// maxHashes bounds the hashes that are kept.
+// maxHashes limits the cached hashes.
 const maxHashes = 10_000
 
-// of returns the hash of a file, which it computes unless it is known.
+// of returns the hash of a file, which it computes unless it is cached.
 func (h *hashes) of(ctx context.Context, path string) (string, error) {
 	if sum, ok := h.lookUp(path); ok {
 		return sum, nil
@@ -83,7 +84,7 @@ func (h *hashes) of(ctx context.Context, path string) (string, error) {
 	return file.SHA256, nil
 }
 
-// lookUp returns the hash of a file if it is known.
+// lookUp returns the hash of a file if it is cached.
 func (h *hashes) lookUp(path string) (string, bool) {
 	st, err := durable.StampAt(path)
 	if err != nil {
@@ -95,10 +96,10 @@ func (h *hashes) lookUp(path string) (string, bool) {
 	return known.sha256, ok && known.stamp == st
 }
 
-// want computes the hash of a file in the background.
+// want queues a file to be hashed in the background.
 func (h *hashes) want(path string) { h.queue.want(path) }
 
-// loop computes what is wanted, one file at a time, until the context ends.
+// loop hashes the queued files, one at a time, until the context ends.
 func (h *hashes) loop(ctx context.Context) {
-	h.queue.loop(ctx, func(path string) { _, _ = h.of(ctx, path) }, h.done) // what cannot be read is not known
+	h.queue.loop(ctx, func(path string) { _, _ = h.of(ctx, path) }, h.done) // a file that cannot be read has no hash
 }

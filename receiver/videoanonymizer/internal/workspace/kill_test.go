@@ -20,11 +20,11 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/extension/consoleapi"
 )
 
-// The environment of a child that appends: the folders, and the video.
+// The environment of a child process that appends corrections: the folders, and the video.
 const envIn, envOut, envVideo = "APPEND_TEST_IN", "APPEND_TEST_OUT", "APPEND_TEST_VIDEO"
 
-// TestKilledWhileAppending kills a process that makes corrections, at random moments: each that was acknowledged is
-// there afterwards. KILL_ROUNDS says how often, 6 times otherwise.
+// TestKilledWhileAppending kills a process that makes corrections, at random moments, and checks that each acknowledged
+// correction exists afterward. KILL_ROUNDS is the number of kills, 6 by default.
 func TestKilledWhileAppending(t *testing.T) {
 	kills, err := strconv.Atoi(os.Getenv("KILL_ROUNDS"))
 	if err != nil {
@@ -33,7 +33,7 @@ func TestKilledWhileAppending(t *testing.T) {
 	r := newRig(t)
 	id := r.anonymize("walk.mp4")
 	total := 0
-	for round := 0; round < kills || total == 0; round++ { // on a busy machine some are killed before their first
+	for round := 0; round < kills || total == 0; round++ { // on a busy machine, some are killed before the first one
 		r.stop()
 		acknowledged := total + appendUntilKilled(t, r, id)
 		r.start()

@@ -20,7 +20,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// looks takes the second looks, one output at a time: a report ranks masks, and a head that was never found has none.
+// looks runs the second looks, one output at a time. They find what a report cannot show: it ranks masks, and a head
+// that was never detected has none.
 type looks struct {
 	*queue[watch.Output]
 	workspace *Workspace
@@ -28,7 +29,7 @@ type looks struct {
 
 func newLooks(w *Workspace) *looks { return &looks{newQueue[watch.Output](), w} }
 
-// Worked says that a job has ended. If it made an output, that is looked at again.
+// Worked tells the workspace that a job has ended. If it made an output, a second look at the output is queued.
 func (w *Workspace) Worked(path string) {
 	w.Notify()
 	for _, o := range w.overview() {
@@ -40,7 +41,7 @@ func (w *Workspace) Worked(path string) {
 	}
 }
 
-// want has an output looked at.
+// want queues a second look at an output.
 func (l *looks) want(o watch.Output) {
 	if l.workspace.opts.SecondLook != nil && !watch.IsPicture(o.Path) {
 		l.queue.want(o)
@@ -60,12 +61,12 @@ func (l *looks) state(o *watch.Output, r *review) consoleapi.SecondLook {
 	return consoleapi.SecondLook{State: consoleapi.LookWaiting}
 }
 
-// loop looks at what is wanted until the context ends.
+// loop takes the queued second looks until the context ends.
 func (l *looks) loop(ctx context.Context) {
 	l.queue.loop(ctx, func(o watch.Output) { l.take(ctx, &o) }, l.workspace.Notify)
 }
 
-// take looks at an output, and keeps what it shows.
+// take takes a second look at an output, and records the result.
 func (l *looks) take(ctx context.Context, o *watch.Output) {
 	result, err := l.look(ctx, o)
 	if ctx.Err() != nil {
@@ -86,7 +87,7 @@ func (l *looks) take(ctx context.Context, o *watch.Output) {
 	}
 }
 
-// covered is the least part of a head that masks have to cover for it to count as masked.
+// covered is the minimum share of a head that masks have to cover for it to count as masked.
 const covered = 0.5
 
 func (l *looks) look(ctx context.Context, o *watch.Output) (look, error) {
@@ -118,13 +119,13 @@ func (l *looks) look(ctx context.Context, o *watch.Output) (look, error) {
 	return look{State: consoleapi.LookDone, Frames: sample, Found: open.moments()}, errors.Join(err, reading)
 }
 
-// finds are heads that no mask covers. What is found at the same place in samples that follow each other is one find.
+// finds are heads that no mask covers. Heads at the same place in consecutive samples are one find.
 type finds struct {
 	sample int // the current one
 	all    []*find
 }
 
-// find is a head through the samples in which it was found.
+// find is a head throughout the samples in which it was found.
 type find struct {
 	sample      int // the last one
 	box         vision.Box
@@ -133,7 +134,7 @@ type find struct {
 	best        consoleapi.Moment
 }
 
-// missed is in how many samples between two finds of a head it may not be found.
+// missed is the maximum number of samples in a row that may lack a head between two detections of it.
 const missed = 3
 
 // samePlace reports whether each box contains the center of the other.
@@ -158,7 +159,7 @@ func (f *finds) add(frame int, at float64, h mask.Head) {
 	f.all = append(f.all, &find{f.sample, box, frame, frame, at, at, uncoveredMoment(frame, at, h)})
 }
 
-// moments are the finds, the surest first.
+// moments returns the finds as moments, those with the highest scores first.
 func (f *finds) moments() []consoleapi.Moment {
 	slices.SortStableFunc(f.all, func(a, b *find) int { return cmp.Compare(b.best.Score, a.best.Score) })
 	var moments []consoleapi.Moment
@@ -171,7 +172,7 @@ func (f *finds) moments() []consoleapi.Moment {
 	return moments
 }
 
-// masksOf are the masks of a frame as ellipses.
+// masksOf returns the masks of a frame as ellipses.
 func masksOf(f *frameLine, scale float64) (heads []mask.Head) {
 	for _, m := range f.Masks {
 		heads = append(heads, mask.Head{
@@ -182,7 +183,7 @@ func masksOf(f *frameLine, scale float64) (heads []mask.Head) {
 	return heads
 }
 
-// uncovered reports whether masks leave too much of a head open, by a grid of points in it.
+// uncovered reports whether masks leave too much of a head open, measured on a grid of points.
 func uncovered(h mask.Head, masks []mask.Head) bool {
 	if !h.Sane() {
 		return false

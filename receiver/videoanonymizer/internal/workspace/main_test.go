@@ -36,7 +36,7 @@ var (
 	operator = consoleapi.Actor{Name: "operator", Role: consoleapi.RoleOperator}
 )
 
-// rig is a workspace on real folders, whose videos a test makes.
+// rig is a workspace on real folders, whose videos a test creates.
 type rig struct {
 	*Workspace
 	t       testing.TB
@@ -46,7 +46,7 @@ type rig struct {
 	emitter *telemetry.Emitter
 	// found is what a second look finds in each frame of its sample, frames 0 and 10.
 	found []mask.Head
-	// mode is that of the files beside the outputs.
+	// mode is the mode of the files next to the outputs.
 	mode os.FileMode
 }
 
@@ -106,7 +106,7 @@ func (r *rig) stop() {
 	require.NoError(r.t, r.emitter.Shutdown(context.Background()))
 }
 
-// restart ends everything in good order and begins again.
+// restart stops everything cleanly and starts it again.
 func (r *rig) restart() {
 	r.t.Helper()
 	r.stop()
@@ -115,7 +115,7 @@ func (r *rig) restart() {
 
 var foundTools = sync.OnceValues(func() (media.Tools, error) { return media.FindTools("", "") })
 
-// pattern is a video of 25 frames that codec encodes.
+// pattern generates a video of 25 frames; the arguments of an encoder follow it.
 const pattern = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=1 "
 
 // drop puts a file into the watched folder and claims it.
@@ -169,7 +169,7 @@ func makeVideo(t testing.TB, path, codec string) {
 	require.NoError(t, err, string(out))
 }
 
-// video returns the video of a name.
+// video returns the video with a name.
 func (r *rig) video(name string) consoleapi.Video {
 	r.t.Helper()
 	r.Notify()

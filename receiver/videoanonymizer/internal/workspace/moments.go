@@ -16,8 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// Moments returns what to look at, in the order in which to look: each moment is a place through a while. Asking for
-// them has the output looked at, unless that was done before.
+// Moments returns what to review, in the order in which to review it. Each moment is a place in the picture over a
+// period of time. The call also queues a second look at the output, unless there was one before.
 func (w *Workspace) Moments(_ context.Context, id consoleapi.RevisionID) (consoleapi.Moments, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -39,7 +39,8 @@ func (w *Workspace) Moments(_ context.Context, id consoleapi.RevisionID) (consol
 	return all, nil
 }
 
-// sightings are what the second look found, and the weak moments of the report, which tell of one place several times.
+// sightings returns what the second look found, and the weak moments of the report, several of which may be about one
+// place.
 func (w *Workspace) sightings(o *watch.Output, r *review) []consoleapi.Moment {
 	all := slices.Clone(r.Look.Found)
 	if index, file, err := w.reports.indexOf(report.Path(o.Path)); err == nil {
@@ -69,23 +70,23 @@ func moment(i int, m report.Moment) consoleapi.Moment {
 }
 
 const (
-	// nearTime is how far apart, in seconds, two sightings of one place may be.
+	// nearTime is the maximum time, in seconds, between two sightings of one place.
 	nearTime = 1
-	// longestMoment is how long, in seconds, the sightings that are joined may take: what a person can watch at once.
+	// longestMoment is the maximum duration, in seconds, of joined sightings: what a person can watch at once.
 	longestMoment = 10
-	// brief is the time, in seconds, below which a mask that was a guess is also weak: little happens in half a second,
-	// and masks grow with the uncertainty.
+	// brief is the duration, in seconds, below which a mask that was a guess counts as also weak: little happens in half a
+	// second, and masks grow with the uncertainty.
 	brief = 0.5
 )
 
-// place is a place in the picture through a while.
+// place is a place in the picture over a period of time.
 type place struct {
 	sightings  []consoleapi.Moment
 	begin, end float64 // seconds
 }
 
-// join joins sightings of one place into moments, those to look at first in front. A moment is about its gravest
-// sighting, whose ID it has.
+// join joins sightings of one place into moments, and sorts these by importance. A moment is about its worst sighting,
+// whose ID it has.
 func join(sightings []consoleapi.Moment) []consoleapi.Moment {
 	slices.SortStableFunc(sightings, func(a, b consoleapi.Moment) int { return cmp.Compare(begin(&a), begin(&b)) })
 	var places []*place
@@ -108,8 +109,8 @@ func join(sightings []consoleapi.Moment) []consoleapi.Moment {
 	return moments
 }
 
-// takes reports whether a sighting, which does not begin before the others, is of this place. What the second look
-// found at the same time are different heads.
+// takes reports whether a sighting, which must not begin before the others, belongs to this place. If the second look
+// found heads at the same time, they are different heads.
 func (p *place) takes(s *consoleapi.Moment) bool {
 	near, another := false, false
 	for i := range p.sightings {
@@ -121,8 +122,8 @@ func (p *place) takes(s *consoleapi.Moment) bool {
 	return near && !another && end(s)-p.begin <= longestMoment
 }
 
-// nearBy reports whether two boxes are closer to each other than the larger one is long. Moments of the whole picture
-// have a place of their own, and so have screens: a head in front of one is not to be missed.
+// nearBy reports whether the centers of two boxes are no farther apart than the longest side of the boxes. Moments of
+// the whole picture are places of their own. So are screens, so that a head in front of one is not missed.
 func nearBy(a, b *consoleapi.Moment) bool {
 	if whole(a) || whole(b) || (a.Reason == report.Screen) != (b.Reason == report.Screen) {
 		return false
@@ -134,12 +135,13 @@ func nearBy(a, b *consoleapi.Moment) bool {
 
 func whole(m *consoleapi.Moment) bool { return m.Reason == report.MaskedWhole || m.Box == nil }
 
-// grave reports whether a head may show, or a mask was a guess for long.
+// grave reports whether a head may be visible, or a mask was a guess for long.
 func (p *place) grave() bool {
 	return p.class() > 0 || p.guessed() >= brief
 }
 
-// class is what matters more than any length of time: 2 if someone may show, 1 if the whole picture has to be judged.
+// class ranks places before durations are compared: 2 if someone may be visible, 1 if the whole picture has to be
+// judged.
 func (p *place) class() int {
 	switch worst := p.worst(); {
 	case worst.Reason == consoleapi.Uncovered:
@@ -150,7 +152,7 @@ func (p *place) class() int {
 	return 0
 }
 
-// guessed is for how long, in seconds, masks were not derived from what could be seen well.
+// guessed returns how long, in seconds, masks were not derived from clear detections.
 func (p *place) guessed() (long float64) {
 	for i := range p.sightings {
 		long += guessed(&p.sightings[i])
@@ -165,11 +167,10 @@ func guessed(s *consoleapi.Moment) float64 {
 	return s.Duration
 }
 
-// unsure is the score below which a head that was located counts as a guess: the default of
-// detector::score_threshold.
+// unsure is the score below which a detected head counts as a guess: the default of detector::score_threshold.
 const unsure = 0.35
 
-// compare is positive where this place is to be looked at before the other.
+// compare is positive if this place is to be reviewed before the other.
 func (p *place) compare(other *place) int {
 	a, b := p.worst(), other.worst()
 	order := cmp.Compare(p.class(), other.class())
@@ -182,7 +183,7 @@ func (p *place) compare(other *place) int {
 	return cmp.Or(order, -cmp.Compare(p.begin, other.begin))
 }
 
-// worst is the sighting to look at: the surest one of somebody who may show, else the longest guess.
+// worst returns the sighting to look at: the highest score of someone who may be visible, otherwise the longest guess.
 func (p *place) worst() consoleapi.Moment {
 	return slices.MaxFunc(p.sightings, func(a, b consoleapi.Moment) int {
 		openA, openB := a.Reason == consoleapi.Uncovered, b.Reason == consoleapi.Uncovered
@@ -213,7 +214,7 @@ func (p *place) moment() consoleapi.Moment {
 	return m
 }
 
-// begin is when a sighting begins, end when it ends, in seconds. Its frames are taken to be of equal length.
+// begin and end return when a sighting begins and ends, in seconds. They assume that its frames are of equal length.
 func begin(m *consoleapi.Moment) float64 {
 	if m.LastFrame == m.FirstFrame {
 		return m.Time
@@ -223,8 +224,8 @@ func begin(m *consoleapi.Moment) float64 {
 
 func end(m *consoleapi.Moment) float64 { return begin(m) + m.Duration }
 
-// count returns the number of moments that a review goes through, and of those that somebody saw. What is also weak is
-// not counted.
+// count returns the number of moments that a review covers, and how many of them someone has seen. Moments that are
+// also weak are not counted.
 func (w *Workspace) count(o *watch.Output, r *review) (moments, seen int) {
 	for _, id := range w.reports.momentsOf(report.Path(o.Path), r) {
 		moments++
@@ -235,14 +236,14 @@ func (w *Workspace) count(o *watch.Output, r *review) (moments, seen int) {
 	return moments, seen
 }
 
-// counted are the IDs of the moments that are counted.
+// counted caches the IDs of the moments that are counted.
 type counted struct {
 	stamp durable.Stamp
 	found int
 	ids   []string
 }
 
-// momentsOf returns the IDs of the moments that are counted, for a list of videos: it keeps them, since reading a
+// momentsOf returns the IDs of the moments that are counted, for lists of videos. It caches them, since reading a
 // report takes long.
 func (r *reports) momentsOf(path string, of *review) []string {
 	st, err := durable.StampAt(path)

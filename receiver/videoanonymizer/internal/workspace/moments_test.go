@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/report"
 )
 
-// sighting is one of ten frames a second, in a box of 20 pixels at x.
+// sighting returns a sighting at ten frames per second, in a box of 20 pixels at x.
 func sighting(id, reason string, first, last, x int, score float64) consoleapi.Moment {
 	m := consoleapi.Moment{ID: id, Reason: reason, Frame: first, Time: float64(first) / 10, FirstFrame: first,
 		LastFrame: last, Duration: float64(last-first) / 10, Score: score}
@@ -24,8 +24,8 @@ func sighting(id, reason string, first, last, x int, score float64) consoleapi.M
 	return m
 }
 
-// TestJoinedMoments: what is weak at one place is one moment, and what may show a head comes first, whatever else is
-// weak there. In words: its reason, ID and frames, and how many sightings it has.
+// TestJoinedMoments checks that what is weak at one place is one moment, and that a possibly visible head comes first,
+// whatever else is weak there. A moment is written as its reason, ID, frames, and number of sightings.
 func TestJoinedMoments(t *testing.T) {
 	open, low, held, whole := consoleapi.Uncovered, report.LowScore, report.Held, report.MaskedWhole
 	for name, test := range map[string]struct {

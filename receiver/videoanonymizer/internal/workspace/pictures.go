@@ -12,10 +12,10 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/picture"
 )
 
-// Outputs that are pictures are shown by their only still. They do not play, their masks are not corrected here, and
-// nobody looks at them a second time: the first look was as thorough.
+// Outputs that are pictures are shown as their only still. They do not play, their masks are not corrected here, and
+// they get no second look: the first look was as thorough.
 
-// probePicture is what probe is for an output that is a picture: of the Info only its size counts.
+// probePicture is probe for an output that is a picture. Of the Info, only the size of the picture matters.
 func (p *proxies) probePicture(path string) (media.Info, error) {
 	file, err := picture.Read(path, p.workspace.opts.Limits)
 	if err != nil {
@@ -24,7 +24,7 @@ func (p *proxies) probePicture(path string) (media.Info, error) {
 	return media.Info{Path: path, Width: file.Width, Height: file.Height}, nil
 }
 
-// decodePicture keeps the only still of an output that is a picture.
+// decodePicture decodes and caches the only still of an output that is a picture.
 func (s *stills) decodePicture(ctx context.Context, key stillKey) error {
 	if key.frame != 0 {
 		return nil
@@ -42,7 +42,7 @@ func (s *stills) decodePicture(ctx context.Context, key stillKey) error {
 	return err
 }
 
-// errPicture says that the masks of a picture cannot be corrected.
+// errPicture returns the error that the masks of a picture cannot be corrected.
 func errPicture() error {
 	return fmt.Errorf("%w: the masks of a picture cannot be corrected here: add what is missing with mask::regions, or "+
 		"in an image editor", consoleapi.ErrConflict)

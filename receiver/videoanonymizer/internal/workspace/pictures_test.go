@@ -20,8 +20,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// TestPictures: a picture is listed, shown by its still, and approved without a second look; it neither plays nor has
-// its masks corrected.
+// TestPictures checks that a picture is listed, shown as its still, and approved without a second look, that it does
+// not play, and that its masks cannot be corrected.
 func TestPictures(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"face.jpg", "face.png"} {

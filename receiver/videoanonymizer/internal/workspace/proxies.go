@@ -26,22 +26,23 @@ import (
 )
 
 const (
-	// proxyQuota bounds the proxies on the disk, in bytes, except for the one that was made last.
+	// proxyQuota limits the size of the proxies on disk, in bytes, not counting the latest one.
 	proxyQuota = 4 << 30
-	// proxyReserve stays free on the disk when a proxy is made, in bytes, beside as much as the output has.
+	// proxyReserve is how much of the disk, in bytes, must stay free when a proxy is made, in addition to the size of the
+	// output.
 	proxyReserve = 1 << 30
-	// maxProbed bounds what is known of outputs.
+	// maxProbed limits the cached results of probing outputs.
 	maxProbed = 1000
 )
 
-// proxies are copies of outputs that browsers can play. Losing them costs time only.
+// proxies are copies of outputs that browsers can play. Losing them costs only time.
 type proxies struct {
 	workspace *Workspace
 	directory string
 	making    chan struct{} // holds a value while a proxy is made
 
 	mu     sync.Mutex
-	state  map[string]consoleapi.Playback // by name of the proxy: preparing or unavailable
+	state  map[string]consoleapi.Playback // by path of the proxy: preparing or unavailable
 	probed map[string]probed              // by path of the output
 }
 
@@ -70,7 +71,7 @@ func (p *proxies) removeUnfinished() {
 	}
 }
 
-// probe returns what ffprobe says of an output, once for each change of it.
+// probe returns what ffprobe reports about an output. It runs ffprobe once for each change of the output.
 func (p *proxies) probe(ctx context.Context, path string) (media.Info, error) {
 	st, err := durable.StampAt(path)
 	if err != nil {
@@ -100,7 +101,7 @@ func (p *proxies) probe(ctx context.Context, path string) (media.Info, error) {
 	return known.info, known.err
 }
 
-// playback says what browsers play of an output.
+// playback returns what browsers can play of an output.
 func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback {
 	info, err := p.probe(ctx, path)
 	if err != nil {
@@ -127,7 +128,7 @@ func (p *proxies) playback(ctx context.Context, path string) consoleapi.Playback
 	return consoleapi.Playback{State: consoleapi.PlaybackNeeded, Type: media.ProxyType}
 }
 
-// pathFor names the proxy of an output as it is now.
+// pathFor returns the path of the proxy of an output in its current state.
 func (p *proxies) pathFor(path string) (string, error) { return proxyPath(p.directory, path) }
 
 func proxyPath(directory, path string) (string, error) {
@@ -150,7 +151,7 @@ func (p *proxies) playable(ctx context.Context, path string) (file, mediaType st
 			return "", "", err
 		}
 		now := time.Now()
-		_ = os.Chtimes(proxy, now, now) // those that nobody plays go first
+		_ = os.Chtimes(proxy, now, now) // proxies that no one plays are removed first
 		return proxy, media.ProxyType, nil
 	case consoleapi.PlaybackUnavailable:
 		return "", "", fmt.Errorf("%w: %s", consoleapi.ErrNotFound, state.Message)
@@ -160,7 +161,7 @@ func (p *proxies) playable(ctx context.Context, path string) (file, mediaType st
 	}
 }
 
-// PrepareProxy begins to make a proxy, unless there is one or none is needed.
+// PrepareProxy starts to make a proxy, unless there is one or none is needed.
 func (w *Workspace) PrepareProxy(ctx context.Context, id consoleapi.RevisionID) (consoleapi.Playback, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -192,7 +193,7 @@ func (w *Workspace) PrepareProxy(ctx context.Context, id consoleapi.RevisionID) 
 	return p.state[proxy], nil
 }
 
-// make makes a proxy when its turn comes, and removes the oldest ones.
+// make makes a proxy when its turn comes, and then removes the oldest ones.
 func (p *proxies) make(ctx context.Context, info media.Info, proxy string) {
 	select {
 	case p.making <- struct{}{}:
@@ -241,7 +242,7 @@ func (p *proxies) checkSpace(size int64) error {
 	return nil
 }
 
-// removeOldest keeps the proxies within their quota, and the one that was just made.
+// removeOldest keeps the proxies within their quota, but never removes the latest.
 func (p *proxies) removeOldest(latest string) {
 	entries, _ := os.ReadDir(p.directory)
 	var files []os.FileInfo

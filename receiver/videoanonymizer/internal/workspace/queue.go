@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// queue is what is to be done in the background, one thing after another. It is safe for concurrent use.
+// queue holds background tasks, which are done one after another. It is safe for concurrent use.
 type queue[T comparable] struct {
 	wake chan struct{}
 
 	mu     sync.Mutex
-	wanted []T // the first is being done
+	wanted []T // the first is in progress
 }
 
 func newQueue[T comparable]() *queue[T] { return &queue[T]{wake: make(chan struct{}, 1)} }
 
-// want adds something, unless it waits already or is being done.
+// want adds a task, unless it is already waiting or in progress.
 func (q *queue[T]) want(what T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -33,14 +33,14 @@ func (q *queue[T]) want(what T) {
 	}
 }
 
-// pending reports whether something waits or is being done.
+// pending reports whether a task is waiting or in progress.
 func (q *queue[T]) pending(what T) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Contains(q.wanted, what)
 }
 
-// first returns what is being done or comes next.
+// first returns the task that is in progress or comes next.
 func (q *queue[T]) first() (what T, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,7 +50,7 @@ func (q *queue[T]) first() (what T, ok bool) {
 	return q.wanted[0], true
 }
 
-// loop does what is wanted, and calls done after each, until the context ends.
+// loop does the tasks, and calls done after each, until the context ends.
 func (q *queue[T]) loop(ctx context.Context, do func(T), done func()) {
 	for ctx.Err() == nil {
 		what, ok := q.first()

@@ -23,8 +23,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// renders renders corrections, one video at a time. What is wanted is on the disk until it is done, so that a restart
-// goes on with it.
+// renders renders corrections, one video at a time. Requests stay on disk until they are done, so that a restart
+// continues with them.
 type renders struct {
 	*queue[consoleapi.VideoID]
 	workspace *Workspace
@@ -67,7 +67,7 @@ func (r *renders) path(id consoleapi.VideoID) string {
 	return filepath.Join(r.directory, string(id)+".json")
 }
 
-// state returns how far the rendering of a video is, nil if there is none.
+// state returns the state of the rendering of a video, or nil if there is none.
 func (r *renders) state(id consoleapi.VideoID) *consoleapi.RenderState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +79,7 @@ func (r *renders) state(id consoleapi.VideoID) *consoleapi.RenderState {
 	return &copied
 }
 
-// operations is how many operations are being rendered, or wait for it; 0 for none.
+// operations returns how many operations are being rendered, or wait for it; 0 for none.
 func (r *renders) operations(id consoleapi.VideoID) int {
 	if s := r.state(id); s != nil && s.Active() {
 		return s.Operations
@@ -87,13 +87,13 @@ func (r *renders) operations(id consoleapi.VideoID) int {
 	return 0
 }
 
-// active reports whether a video waits to be rendered, or is.
+// active reports whether a video is being rendered, or waits for it.
 func (r *renders) active(id consoleapi.VideoID) bool {
 	s := r.state(id)
 	return s != nil && s.Active()
 }
 
-// Renders returns what is rendered, and what was.
+// Renders returns the rendering of a video, if there is one, and its revisions.
 func (w *Workspace) Renders(_ context.Context, id consoleapi.VideoID) (consoleapi.Renders, error) {
 	o, err := w.find(id)
 	if err != nil {
@@ -108,7 +108,7 @@ func (w *Workspace) Renders(_ context.Context, id consoleapi.VideoID) (consoleap
 	return answer, nil
 }
 
-// Render has the corrections of a video rendered.
+// Render queues the corrections of a video for rendering.
 func (w *Workspace) Render(ctx context.Context, actor consoleapi.Actor, id consoleapi.VideoID,
 	etag string) (consoleapi.Renders, error) {
 	w.editing.mu.Lock()
@@ -149,13 +149,13 @@ func (w *Workspace) Render(ctx context.Context, actor consoleapi.Actor, id conso
 	return w.Renders(ctx, id)
 }
 
-// renderEntry is an entry of the audit on a rendering.
+// renderEntry returns an audit entry about a rendering.
 func (w *Workspace) renderEntry(s *renderState, id consoleapi.VideoID, v *edited, action string) audit.Entry {
 	return audit.Entry{Actor: s.By, Role: string(s.Role), Action: action, Video: string(id), Name: w.nameOf(id, v),
 		Revision: render.ID(len(v.outputs)), Output: v.latest().Name, Note: fmt.Sprintf("%d operations", s.Operations)}
 }
 
-// CancelRender ends a rendering that waits or runs.
+// CancelRender cancels a rendering that waits or runs.
 func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor,
 	id consoleapi.VideoID) (consoleapi.Renders, error) {
 	v, err := w.editsOf(id)
@@ -183,12 +183,12 @@ func (w *Workspace) CancelRender(ctx context.Context, actor consoleapi.Actor,
 	return w.Renders(ctx, id)
 }
 
-// forget removes from the disk that a video is to be rendered.
+// forget removes the request to render a video from disk.
 func (r *renders) forget(id consoleapi.VideoID) error {
 	return durable.RemoveIfThere(r.path(id))
 }
 
-// loop renders what is wanted until the context ends.
+// loop renders the queued videos until the context ends.
 func (r *renders) loop(ctx context.Context) {
 	r.queue.loop(ctx, func(id consoleapi.VideoID) { r.take(ctx, id) }, r.workspace.Notify)
 }
@@ -208,7 +208,7 @@ func (r *renders) take(ctx context.Context, id consoleapi.VideoID) {
 	r.workspace.Notify()
 	err := r.render(ctx, id, s)
 	if r.workspace.work.Err() != nil {
-		return // it goes on after the restart
+		return // it continues after the restart
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -257,7 +257,7 @@ func (r *renders) render(ctx context.Context, id consoleapi.VideoID, s *renderSt
 	return w.rendering(ctx, v, entry, result)
 }
 
-// rendering records a new revision, and has it looked at.
+// rendering records a new revision, and queues a second look at it.
 func (w *Workspace) rendering(ctx context.Context, v *edited, entry audit.Entry, result render.Result) error {
 	entry.Action, entry.Revision = audit.RenderPublished, result.ID
 	all := w.revisions(&v.overview.Output)

@@ -22,7 +22,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// header is what a report says before its frames.
+// header is the part of a report before its frames.
 type header struct {
 	Schema   string           `json:"schema"`
 	Created  time.Time        `json:"created"`
@@ -45,13 +45,13 @@ type header struct {
 	Weakest []report.Moment `json:"weakest"`
 }
 
-// framesKey is the line after which a report has a frame in each line.
+// framesKey is the line after which a report has one frame per line.
 const framesKey = `  "frames": [`
 
-// maxHeader bounds a header in bytes: one with a hundred moments has 30 KB.
+// maxHeader limits a header, in bytes: one with a hundred moments has 30 KB.
 const maxHeader = 4 << 20
 
-// readHeader reads a report up to its frames, and returns where those begin.
+// readHeader reads a report up to its frames, and returns the offset at which those begin.
 func readHeader(from io.Reader) (h header, begin int64, err error) {
 	lines := bufio.NewReaderSize(from, 16<<10)
 	var text []byte
@@ -78,7 +78,7 @@ func readHeader(from io.Reader) (h header, begin int64, err error) {
 	return h, begin, nil
 }
 
-// frameLine is what is read of a frame's line.
+// frameLine is what is read from a frame's line.
 type frameLine struct {
 	Frame     int        `json:"frame"`
 	Time      float64    `json:"time_s"`
@@ -99,8 +99,8 @@ type frameLine struct {
 	} `json:"masks"`
 }
 
-// people is how many people a frame shows. Older reports do not say that of those that are carried over, other than by
-// their masks.
+// people returns how many people a frame shows. In older reports, people who are carried over are counted only by their
+// masks.
 func (f *frameLine) people() int {
 	if f.Visible != nil {
 		return *f.Visible
@@ -108,13 +108,13 @@ func (f *frameLine) people() int {
 	return max(len(f.People), len(f.Masks))
 }
 
-// parseFrame reads a line; false means that it is none.
+// parseFrame parses a line; ok is false if it is not a frame.
 func parseFrame(line []byte) (f frameLine, ok bool) {
 	text := bytes.TrimSuffix(bytes.TrimSpace(line), []byte(","))
 	return f, len(text) > 0 && text[0] == '{' && json.Unmarshal(text, &f) == nil
 }
 
-// eachLine calls use for the lines of a report from an offset on, with the offset of each, until use returns false.
+// eachLine calls use for each line of a report from an offset on, with the line's offset, until use returns false.
 func eachLine(file io.ReadSeeker, offset int64, use func(line []byte, at int64) bool) error {
 	if _, err := file.Seek(offset, io.SeekStart); err != nil {
 		return err
@@ -122,7 +122,7 @@ func eachLine(file io.ReadSeeker, offset int64, use func(line []byte, at int64) 
 	lines := bufio.NewReaderSize(file, 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) { // a crowd
+		if errors.Is(err, bufio.ErrBufferFull) { // a frame with a crowd
 			line = bytes.Clone(line)
 			var rest []byte
 			rest, err = lines.ReadBytes('\n')
@@ -141,8 +141,8 @@ func eachLine(file io.ReadSeeker, offset int64, use func(line []byte, at int64) 
 	}
 }
 
-// sumUp reads what a timeline shows of a frame's line; false means that it is none. Lines that our own recorder wrote
-// are not parsed as JSON, which would take ten times as long.
+// sumUp reads what a timeline shows from a frame's line; ok is false if it is not a frame. Lines that our own recorder
+// wrote are not parsed as JSON, which would take ten times as long.
 func sumUp(line []byte) (b bucket, ok bool) {
 	time, okTime := numberAfter(line, `"time_s":`)
 	people, okPeople := numberAfter(line, `"people_visible":`)
@@ -165,7 +165,7 @@ func sumUp(line []byte) (b bucket, ok bool) {
 	return b, true
 }
 
-// numberAfter reads the number that follows the first key.
+// numberAfter parses the number after the first occurrence of key.
 func numberAfter(line []byte, key string) (float64, bool) {
 	at := bytes.Index(line, []byte(key))
 	if at < 0 {
@@ -189,15 +189,15 @@ func (f *frameLine) sumUp() bucket {
 }
 
 const (
-	// indexEvery is how many frames lie between those whose place in a report is known.
+	// indexEvery is the number of frames between two offsets in an index.
 	indexEvery = 128
-	// buckets is how many parts a timeline is kept in.
+	// buckets is the number of parts in which a timeline is kept.
 	buckets = 2000
-	// keptIndexes is how many reports are indexed at once: each takes 0.2 MB, and 64 KB more for a million frames.
+	// keptIndexes is how many indexes of reports are kept: each takes 0.2 MB, plus 64 KB per million frames.
 	keptIndexes = 16
 )
 
-// index tells where the frames of a report are, and sums them up.
+// index holds the offsets of the frames in a report, and a summary of them.
 type index struct {
 	stamp    durable.Stamp
 	header   header
@@ -220,7 +220,7 @@ func (b *bucket) join(other *bucket) {
 	b.score, b.whole = min(b.score, other.score), b.whole || other.whole
 }
 
-// reports keeps what was read of reports: little of each, and indexes of the latest.
+// reports caches what was read from reports: a little of each, and the indexes of the latest.
 type reports struct {
 	mu      sync.Mutex
 	facts   map[string]facts // by path
@@ -229,10 +229,10 @@ type reports struct {
 	counted map[string]counted
 }
 
-// facts are what a list of videos shows of a report.
+// facts are what a list of videos shows from a report.
 type facts struct {
 	stamp                    durable.Stamp
-	ok                       bool // it could be read
+	ok                       bool // the report could be read
 	created                  time.Time
 	sha256                   string // of the output
 	frames, peopleMax, masks int
@@ -240,8 +240,8 @@ type facts struct {
 	warnings                 []consoleapi.Warning
 	source                   report.File
 	size                     int64            // of the output
-	revision                 *report.Revision // nil for what the pipeline made
-	exact                    bool             // it has what is needed to correct masks
+	revision                 *report.Revision // nil for the pipeline's output
+	exact                    bool             // it contains what correcting masks requires
 }
 
 func newReports() *reports {
@@ -249,7 +249,7 @@ func newReports() *reports {
 		counted: map[string]counted{}}
 }
 
-// factsOf returns what a report says, which it reads where it is not what was read before.
+// factsOf returns what a report says. It reads the report only if it has changed.
 func (r *reports) factsOf(path string) facts {
 	st, err := durable.StampAt(path)
 	if err != nil {
@@ -296,10 +296,10 @@ func (h *header) facts(st durable.Stamp) facts {
 	return f
 }
 
-// reversible reports whether something of what was there can be worked out from the fill.
+// reversible reports whether something of the original picture can be reconstructed from the fill.
 func reversible(fill string) bool { return fill == string(mask.Blur) || fill == string(mask.Mosaic) }
 
-// indexOf returns a report's index and the open report, which the caller closes.
+// indexOf returns a report's index and the open report, which the caller must close.
 func (r *reports) indexOf(path string) (*index, *os.File, error) {
 	st, err := durable.StampAt(path)
 	if err != nil {
@@ -370,7 +370,7 @@ func makeIndex(file *os.File) (*index, error) {
 	return i, err
 }
 
-// frames calls use for the frames from..to.
+// frames calls use for the frames in [from, to).
 func (i *index) frames(file io.ReadSeeker, from, to int, use func(*frameLine)) error {
 	return i.lines(file, from, to, func(line []byte) bool {
 		f, ok := parseFrame(line)
@@ -381,7 +381,7 @@ func (i *index) frames(file io.ReadSeeker, from, to int, use func(*frameLine)) e
 	})
 }
 
-// lines calls use for the lines of the frames from..to, as far as there are any, until it returns false.
+// lines calls use for the lines of the frames in [from, to), as far as they exist, until use returns false.
 func (i *index) lines(file io.ReadSeeker, from, to int, use func(line []byte) bool) error {
 	to = min(to, i.header.Summary.Frames)
 	if from >= to {
@@ -433,8 +433,8 @@ func (i *index) parts(count int) consoleapi.Timeline {
 	return t
 }
 
-// intact reports whether an output is what was published, as far as its size and samples of its content tell. It looks
-// at the content once for each change of the file.
+// intact returns an error unless an output is what was published, judging by its size and samples of its content. It
+// reads the content once for each change of the file.
 func (r *reports) intact(o *watch.Output) error {
 	st, err := durable.StampAt(o.Path)
 	if err != nil {
@@ -453,7 +453,7 @@ func (r *reports) intact(o *watch.Output) error {
 	return known.err
 }
 
-// seen is what was seen of an output.
+// seen is a cached result of intact.
 type seen struct {
 	stamp durable.Stamp
 	err   error

@@ -19,7 +19,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/vision"
 )
 
-// TestSumUp compares what is read of a line without parsing it with what JSON says.
+// TestSumUp compares what is read from a line without parsing it to the result of parsing it as JSON.
 func TestSumUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.report.json")
 	recorder, err := report.NewRecorder(path + ".frames")

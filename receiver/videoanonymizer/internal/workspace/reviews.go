@@ -21,25 +21,25 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// review is the state of the review of an output. It is on the disk before a request that changed it is answered.
+// review is the state of the review of an output. It is on disk before a request that changed it is answered.
 type review struct {
 	// Output is the path below the output directory.
 	Output  string    `json:"output"`
 	Started time.Time `json:"started,omitzero"`
-	// Ranges of frames that were watched: half-open, in order, apart from each other.
+	// Ranges of frames that were watched: half-open, sorted, with gaps between them.
 	Ranges [][2]int `json:"ranges,omitempty"`
-	// Seen are who saw each moment first, by its ID.
+	// Seen maps the ID of each moment that was seen to who saw it first.
 	Seen     map[string]string `json:"seen,omitempty"`
 	Decision *decision         `json:"decision,omitempty"`
 	Look     look              `json:"second_look,omitzero"`
 }
 
-// decision is what somebody decided, and on which files.
+// decision is what a reviewer decided, and on which files.
 type decision struct {
 	consoleapi.Decision
 	OutputSHA256 string `json:"output_sha256"`
 	ReportSHA256 string `json:"report_sha256,omitempty"`
-	// EditsSHA256 is of the corrections that are in the output, if there are any.
+	// EditsSHA256 is the hash of the corrections in the output, if there are any.
 	EditsSHA256 string        `json:"edits_sha256,omitempty"`
 	OutputStamp durable.Stamp `json:"output_stamp"`
 	ReportStamp durable.Stamp `json:"report_stamp,omitzero"`
@@ -52,7 +52,7 @@ type look struct {
 	Found  []consoleapi.Moment `json:"found,omitempty"`
 }
 
-// share is the part of the frames that was watched.
+// share returns the share of the frames that was watched.
 func (r *review) share(frames int) float64 {
 	watched := 0
 	for _, x := range r.Ranges {
@@ -64,10 +64,10 @@ func (r *review) share(frames int) float64 {
 	return float64(watched) / float64(frames)
 }
 
-// maxRanges bounds the ranges of a review; those after count as not watched.
+// maxRanges limits the ranges of a review; further ones count as not watched.
 const maxRanges = 10_000
 
-// watch adds ranges of frames below frames.
+// watch adds ranges of frames, cut off at the number of frames.
 func (r *review) watch(add [][2]int, frames int) {
 	all := slices.Clone(r.Ranges)
 	for _, x := range add {
@@ -87,7 +87,7 @@ func (r *review) watch(add [][2]int, frames int) {
 	r.Ranges = joined[:min(len(joined), maxRanges)]
 }
 
-// clone is a copy that shares nothing that can change.
+// clone returns a copy that shares nothing that changes.
 func (r review) clone() review {
 	r.Ranges, r.Seen = slices.Clone(r.Ranges), maps.Clone(r.Seen)
 	if r.Decision != nil {
@@ -97,7 +97,7 @@ func (r review) clone() review {
 	return r
 }
 
-// reviews holds the reviews, each in a file named by its output and that one's content.
+// reviews holds the reviews, each in a file named after its output and that output's content.
 type reviews struct {
 	directory string
 
@@ -117,14 +117,14 @@ func openReviews(directory string) (*reviews, error) {
 	return &reviews{directory: directory, byName: map[string]*entry{}}, nil
 }
 
-// keyOf names the review of an output.
+// keyOf returns the name of the review of an output.
 func keyOf(o *watch.Output) string {
 	sum := sha256.Sum256([]byte(o.Name + "\x00" + o.Digest))
 	return hex.EncodeToString(sum[:16])
 }
 
-// entry returns the entry of an output, which it reads from the disk the first time. A file that cannot be read counts
-// as no review: the output has to be reviewed again.
+// entry returns the entry of an output, which it reads from disk the first time. A file that cannot be read counts as
+// no review: the output has to be reviewed again.
 func (r *reviews) entry(o *watch.Output) *entry {
 	key := keyOf(o)
 	r.mu.Lock()
@@ -152,7 +152,7 @@ func (r *reviews) get(o *watch.Output) review {
 	return e.review.clone()
 }
 
-// change changes the review of an output, and writes it to the disk before it counts.
+// change changes the review of an output, and writes it to disk before it takes effect.
 func (r *reviews) change(o *watch.Output, by func(*review) error) (review, error) {
 	e := r.entry(o)
 	e.mu.Lock()

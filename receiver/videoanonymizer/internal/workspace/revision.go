@@ -61,8 +61,8 @@ func (w *Workspace) summary(o *watch.Output, facts *facts, r *review) consoleapi
 	return s
 }
 
-// holds reports whether output and report are those that somebody decided on. A file that was touched since is hashed
-// in the background; until then it is not.
+// holds reports whether the output and the report are those that were decided on. A file that was touched since is
+// hashed in the background; until that is done, it does not count as the same.
 func (w *Workspace) holds(o *watch.Output, d *decision) bool {
 	same := func(path string, then durable.Stamp, sum string) bool {
 		st, err := durable.StampAt(path)
@@ -107,7 +107,8 @@ func (w *Workspace) warnings(o *watch.Output, facts *facts, r *review,
 	return append(warnings, facts.warnings...)
 }
 
-// Revision returns an output and its review. The output is hashed in the background, so that a swapped one shows.
+// Revision returns an output and its review. The output is hashed in the background, so that a replaced file is
+// noticed.
 func (w *Workspace) Revision(ctx context.Context, id consoleapi.RevisionID) (consoleapi.RevisionDetails, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -176,7 +177,8 @@ func (w *Workspace) Open(ctx context.Context, id consoleapi.RevisionID,
 		ModTime: info.ModTime()}, nil
 }
 
-// intact reports whether an output is what was published. What is not may show faces: its pixels are shown to nobody.
+// intact returns an error unless an output is what was published. Anything else may show faces, so its pixels are shown
+// to no one.
 func (w *Workspace) intact(o *watch.Output) error {
 	err := w.reports.intact(o)
 	if sum, known := w.hashes.lookUp(o.Path); err == nil && known {
@@ -193,7 +195,7 @@ func (w *Workspace) intact(o *watch.Output) error {
 	return nil
 }
 
-// mediaType is the type of a video by its extension.
+// mediaType returns the media type of a video by its extension.
 func mediaType(path string) string {
 	types := map[string]string{".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",
 		".mkv": "video/x-matroska", ".webm": "video/webm", ".avi": "video/x-msvideo", ".ts": "video/mp2t"}
@@ -203,7 +205,7 @@ func mediaType(path string) string {
 	return "application/octet-stream"
 }
 
-// Timeline returns the whole video in parts.
+// Timeline returns a timeline of the whole video, in at most buckets parts.
 func (w *Workspace) Timeline(_ context.Context, id consoleapi.RevisionID, buckets int) (consoleapi.Timeline, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -217,7 +219,7 @@ func (w *Workspace) Timeline(_ context.Context, id consoleapi.RevisionID, bucket
 	return index.parts(buckets), nil
 }
 
-// Frames returns what is known of frames.
+// Frames returns what the report says about the frames in [from, to).
 func (w *Workspace) Frames(_ context.Context, id consoleapi.RevisionID, from, to int) (consoleapi.Frames, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -255,7 +257,7 @@ func convert(f *frameLine, s *report.Settings) consoleapi.Frame {
 	return converted
 }
 
-// known is the number of a track, nil for none.
+// known returns the number of a track, or nil if it is 0.
 func known(track int) *int {
 	if track == 0 {
 		return nil
@@ -263,8 +265,8 @@ func known(track int) *int {
 	return &track
 }
 
-// outline is how a mask is painted: an ellipse of center, half axes and angle, which older reports lack, in the shape
-// and size of the settings.
+// outline returns how a mask is painted, in the shape and size of the settings. e holds the center, half axes and angle
+// of its ellipse; older reports lack it, so it is then the ellipse in the box.
 func outline(e [5]float64, upright bool, origin mask.Origin, s *report.Settings) consoleapi.Outline {
 	o := consoleapi.Outline{Shape: "ellipse", X: e[0], Y: e[1], RX: e[2], RY: e[3], Angle: e[4]}
 	if origin != mask.OriginAdded && origin != mask.OriginScreen {

@@ -13,7 +13,7 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// revisions returns the outputs of a video, at least the one that the pipeline made, which comes first.
+// revisions returns the outputs of a video: the one that the pipeline made, which comes first, and its revisions.
 func (w *Workspace) revisions(first *watch.Output) []watch.Output {
 	all := []watch.Output{*first}
 	made := w.reports.factsOf(report.Path(first.Path))
@@ -29,7 +29,7 @@ func (w *Workspace) revisions(first *watch.Output) []watch.Output {
 	return all
 }
 
-// rendered is how many operations of the edits an output has.
+// rendered returns how many operations of the edits an output contains.
 func (w *Workspace) rendered(o *watch.Output) int {
 	if r := w.reports.factsOf(report.Path(o.Path)).revision; r != nil {
 		return r.Operations
@@ -37,7 +37,7 @@ func (w *Workspace) rendered(o *watch.Output) int {
 	return 0
 }
 
-// revision describes output n of a video.
+// revision describes output n of a video, n counting from 1.
 func (w *Workspace) revision(o watch.Overview, output *watch.Output, n int) consoleapi.Revision {
 	facts := w.reports.factsOf(report.Path(output.Path))
 	created := facts.created
@@ -64,7 +64,8 @@ func (w *Workspace) output(id consoleapi.RevisionID) (watch.Overview, error) {
 	return o, fmt.Errorf("%w: the video has no such revision", consoleapi.ErrNotFound)
 }
 
-// checkCorrected refuses to approve what has corrections that are not in it, or that a later revision has.
+// checkCorrected refuses to approve a revision if some corrections are missing from it, or if there is a later
+// revision.
 func (w *Workspace) checkCorrected(id consoleapi.RevisionID, decision string) error {
 	if decision != consoleapi.Approved {
 		return nil
@@ -86,5 +87,5 @@ func (w *Workspace) checkCorrected(id consoleapi.RevisionID, decision string) er
 	return nil
 }
 
-// pending reports whether there are live operations that the latest revision lacks, or reverted ones that it has.
+// pending reports whether the latest revision lacks live operations, or contains reverted ones.
 func (v *edited) pending() bool { return len(v.document.Changed(v.rendered)) > 0 }

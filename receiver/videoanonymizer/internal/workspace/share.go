@@ -16,7 +16,8 @@ import (
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/watch"
 )
 
-// sharedAs is an output as it is in the directory of approved ones; its Path is "" if there is no such directory.
+// sharedAs returns an output as it is in the directory of approved outputs; its Path is "" if there is no such
+// directory.
 func (w *Workspace) sharedAs(o *watch.Output) watch.Output {
 	shared := *o
 	if shared.Path = ""; w.opts.ApprovedDirectory != "" {
@@ -25,8 +26,8 @@ func (w *Workspace) sharedAs(o *watch.Output) watch.Output {
 	return shared
 }
 
-// share puts an approved output into the directory of approved ones: as another link to the file or, on another disk,
-// as a copy. It appears there as a whole.
+// share puts an approved output into the directory of approved outputs: as another hard link or, on another disk, as a
+// copy. It appears there only once it is complete.
 func (w *Workspace) share(o *watch.Output) error {
 	shared := w.sharedAs(o)
 	if shared.Path == "" || shared.Intact() == nil {
@@ -72,7 +73,7 @@ func (w *Workspace) copyFile(from, to string) error {
 	return errors.Join(err, durable.Sync(target), target.Close())
 }
 
-// unshare takes an output out of the directory of approved ones. Another file of its name stays.
+// unshare removes an output from the directory of approved outputs. A different file of that name stays.
 func (w *Workspace) unshare(o *watch.Output) error {
 	shared := w.sharedAs(o)
 	if shared.Path == "" || shared.Intact() != nil {

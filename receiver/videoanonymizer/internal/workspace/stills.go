@@ -23,15 +23,15 @@ import (
 )
 
 const (
-	// stillRun is how many frames are decoded at once: to seek and to start a decoder costs more than they do.
+	// stillRun is how many frames are decoded at once: seeking and starting a decoder cost more than decoding them.
 	stillRun = 8
-	// stillBytes bounds the stills that are kept.
+	// stillBytes limits the size of the cached stills.
 	stillBytes = 32 << 20
-	// stillQuality is JPEG's.
+	// stillQuality is the JPEG quality.
 	stillQuality = 88
 )
 
-// stills keeps the latest stills. One run is decoded at a time.
+// stills caches the latest stills. Only one run is decoded at a time.
 type stills struct {
 	workspace *Workspace
 	decoding  chan struct{} // holds a value while a run is decoded
@@ -57,7 +57,7 @@ func newStills(w *Workspace) *stills {
 	return &stills{workspace: w, decoding: make(chan struct{}, 1), kept: map[stillKey]*list.Element{}}
 }
 
-// Still returns a frame of an output.
+// Still returns a frame of an output as a JPEG.
 func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, width int) ([]byte, error) {
 	o, err := w.output(id)
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if found := w.stills.get(key); found != nil { // of the run that was just decoded
+	if found := w.stills.get(key); found != nil { // from the run that was just decoded
 		return found, nil
 	}
 	if err := w.stills.decode(ctx, key); err != nil {
@@ -92,7 +92,7 @@ func (w *Workspace) Still(ctx context.Context, id consoleapi.RevisionID, frame, 
 	return nil, fmt.Errorf("%w: the video has no frame %d", consoleapi.ErrNotFound, frame)
 }
 
-// decode keeps a run of stills, from the one that is wanted on.
+// decode decodes and caches a run of stills that starts at the requested one.
 func (s *stills) decode(ctx context.Context, key stillKey) error {
 	if watch.IsPicture(key.path) {
 		return s.decodePicture(ctx, key)
@@ -122,7 +122,7 @@ func (s *stills) decode(ctx context.Context, key stillKey) error {
 	})
 }
 
-// encode makes a JPEG of a frame, scaled down to a width unless that is 0.
+// encode encodes a frame as a JPEG, scaled down to width unless that is 0.
 func encode(frame *media.Frame, width int) ([]byte, error) {
 	var picture image.Image = report.Picture(frame)
 	if bounds := picture.Bounds(); width > 0 && width < bounds.Dx() {

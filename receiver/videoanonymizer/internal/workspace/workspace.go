@@ -1,9 +1,9 @@
 // Copyright The otelcol-anonymizer Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workspace is what the receiver shows of itself in the console, and lets people do there: the videos and how
-// far they are, the outputs and their reviews. Whatever must outlast a restart is on the disk: reviews in the state
-// directory, approvals beside the outputs, the audit. It shows pixels of outputs alone.
+// Package workspace implements what the console shows of a receiver and lets people do there: the videos and their
+// progress, the outputs and their reviews. Whatever must survive a restart is on disk: reviews in the state directory,
+// approvals next to the outputs, and the audit. The only pixels it shows are those of outputs.
 package workspace
 
 import (
@@ -34,29 +34,29 @@ import (
 type Options struct {
 	// Receiver is the ID of the receiver.
 	Receiver string
-	// Watcher has been started.
+	// Watcher must have been started.
 	Watcher *watch.Watcher
 	Emitter *telemetry.Emitter
 	Recent  *telemetry.Recent
 	Tools   media.Tools
 	Limits  media.Limits
-	// Directory is where the state of reviews is kept. It is created.
+	// Directory holds the state of reviews. It is created if it is missing.
 	Directory string
-	// OutputDirectory is what names in the audit are relative to.
+	// OutputDirectory is the directory to which names in the audit are relative.
 	OutputDirectory string
-	// FileMode is that of the approvals beside the outputs, which name who approved. It defaults to durable.Private.
+	// FileMode is the mode of the approvals next to the outputs, which name the approver. It defaults to durable.Private.
 	FileMode os.FileMode
-	// Pseudonym returns a text in which the names of the files at the paths, and those below the folders of the
-	// configuration, are hidden. It is for what leaves the receiver; nil hides nothing.
+	// Pseudonym hides the names of the files at the paths, and of those below the configured folders, in a text. It is
+	// applied to what leaves the receiver; nil hides nothing.
 	Pseudonym func(text string, paths ...string) string
 	// SecondLook searches an output once more, see anonymize.Runner.
 	SecondLook func(ctx context.Context, output string, times []float64,
 		use func(frame int, heads []mask.Head)) (sample int, err error)
-	// Render has what all renderings have in common; the workspace sets output, source and edits.
+	// Render holds what all renderings have in common; the workspace sets output, source and edits.
 	Render render.Options
-	// TwoPeople has what uncovers confirmed by a second person.
+	// TwoPeople requires a second person to confirm what uncovers something.
 	TwoPeople bool
-	// ApprovedDirectory receives copies of approved outputs; "" for none.
+	// ApprovedDirectory receives links to, or copies of, approved outputs; "" for none.
 	ApprovedDirectory string
 	Logger            *zap.Logger
 }
@@ -79,12 +79,12 @@ type Workspace struct {
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
-	dirty atomic.Bool // known may not be true any more
+	dirty atomic.Bool // known may be outdated
 
-	mu    sync.Mutex // never taken by Notify, which the watcher calls with locks of its own
+	mu    sync.Mutex // never taken by Notify, which the watcher calls while it holds its own locks
 	known map[consoleapi.VideoID]watch.Overview
 	ids   map[string]consoleapi.VideoID // by path
-	at    time.Time                     // when known was true
+	at    time.Time                     // when known was read
 }
 
 var _ consoleapi.Workspace = (*Workspace)(nil)
@@ -125,7 +125,7 @@ func New(opts Options) (*Workspace, error) {
 	return w, nil
 }
 
-// Close ends what the workspace does in the background.
+// Close ends the background tasks of the workspace.
 func (w *Workspace) Close() error {
 	w.cancel()
 	w.loops.Wait()
@@ -141,10 +141,10 @@ func (w *Workspace) Notify() {
 	}
 }
 
-// Changed is signaled after Notify.
+// Changed returns a channel that is signaled after Notify.
 func (w *Workspace) Changed() <-chan struct{} { return w.changed }
 
-// overviewAge is how long an overview counts in which nothing changed but times.
+// overviewAge is how long an overview is reused while only times change.
 const overviewAge = 500 * time.Millisecond
 
 // overview returns what the watcher knows, by ID. The map must not be changed.
@@ -160,15 +160,15 @@ func (w *Workspace) overview() map[consoleapi.VideoID]watch.Overview {
 	for _, o := range all {
 		known[w.idOf(o.Path)] = o
 	}
-	if len(w.ids) > 2*len(known)+1000 { // of files that are gone
+	if len(w.ids) > 2*len(known)+1000 { // mostly of files that are gone
 		clear(w.ids)
 	}
 	w.known = known
 	return known
 }
 
-// idOf returns the ID of a path, which telemetry has, too: where names are hidden, guesses of the path do not give it
-// away. Called under mu.
+// idOf returns the ID of a path, which telemetry uses, too. If names are hidden, the ID does not reveal whether a
+// guessed path is right. The caller holds mu.
 func (w *Workspace) idOf(path string) consoleapi.VideoID {
 	id, ok := w.ids[path]
 	if !ok {
@@ -186,7 +186,7 @@ func (w *Workspace) find(id consoleapi.VideoID) (watch.Overview, error) {
 	return o, nil
 }
 
-// Videos returns the videos, or those that are worked on.
+// Videos returns all videos, or only those that are being processed.
 func (w *Workspace) Videos(ctx context.Context, working bool) ([]consoleapi.Video, error) {
 	known, active := w.overview(), w.active()
 	videos := make([]consoleapi.Video, 0, len(known))
@@ -210,7 +210,7 @@ func (w *Workspace) Video(_ context.Context, id consoleapi.VideoID) (consoleapi.
 	return w.describe(id, o, w.active()), nil
 }
 
-// active returns the videos that are worked on, by path.
+// active returns the videos that are being processed, by path.
 func (w *Workspace) active() map[string]telemetry.Active {
 	active := map[string]telemetry.Active{}
 	for _, a := range w.opts.Emitter.Active() {
@@ -269,7 +269,7 @@ func describeProgress(v *consoleapi.Video, a telemetry.Active) {
 	}
 }
 
-// Control does something with a video.
+// Control performs an action on a video.
 func (w *Workspace) Control(ctx context.Context, actor consoleapi.Actor, id consoleapi.VideoID,
 	action consoleapi.Action) (consoleapi.Video, error) {
 	o, err := w.find(id)
@@ -322,7 +322,7 @@ func (w *Workspace) Upload(_ context.Context, actor consoleapi.Actor, name strin
 	return consoleapi.Upload{Name: stored, Size: size, Receiver: w.opts.Receiver}, err
 }
 
-// Record records what the receiver did itself. A decision holds although the report was removed that it was made with.
+// Record records what the receiver did itself. A decision stays valid if the report on which it was based has expired.
 func (w *Workspace) Record(e audit.Entry) error {
 	if _, err := w.record(e); err != nil || e.Action != audit.ReportExpired {
 		return err
@@ -342,7 +342,7 @@ func (w *Workspace) Record(e audit.Entry) error {
 	return nil
 }
 
-// record records what somebody did: in the audit, and as a log record, so that it also leaves the machine.
+// record records an action in the audit, and as a log record, so that it also leaves the machine.
 func (w *Workspace) record(e audit.Entry) (audit.Entry, error) {
 	e, err := w.audit.Append(e)
 	if err == nil {
@@ -352,10 +352,10 @@ func (w *Workspace) record(e audit.Entry) (audit.Entry, error) {
 	return e, err
 }
 
-// Redact returns a text as the log may have it.
+// Redact returns a text as it may appear in the log.
 func (w *Workspace) Redact(text string) string { return w.opts.Pseudonym(text) }
 
-// Status returns what is done now. Videos that are done are not counted.
+// Status returns what the receiver is doing now. It leaves Counts and GPUs to the console.
 func (w *Workspace) Status() consoleapi.StatusNow {
 	second, rate := w.opts.Recent.Now()
 	s := consoleapi.StatusNow{Time: time.Now().UTC(), FramesPerS: rate, Stages: stageTimes(&second),
@@ -379,10 +379,10 @@ func stageTimes(second *telemetry.Second) []consoleapi.StageTime {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// historyInterval is the number of seconds that a point of History is the mean of.
+// historyInterval is the number of seconds over which a point of History is averaged.
 const historyInterval = 2
 
-// History returns what was done in the last minutes.
+// History returns what the receiver did in the last minutes.
 func (w *Workspace) History() consoleapi.History {
 	h := consoleapi.History{Interval: historyInterval, Stages: map[string][]float64{}}
 	seconds := w.opts.Recent.Seconds()
@@ -399,7 +399,7 @@ func (w *Workspace) History() consoleapi.History {
 	return h
 }
 
-// FrameTraces returns the latest frames.
+// FrameTraces returns the traces of the latest frames.
 func (w *Workspace) FrameTraces(video consoleapi.VideoID, limit int) []consoleapi.FrameTraceHead {
 	heads := []consoleapi.FrameTraceHead{}
 	key := ""

@@ -74,7 +74,7 @@ func TestStates(t *testing.T) {
 	assert.Equal(t, []string{audit.Retried, audit.Paused, audit.Canceled}, actions(t, r, v.ID))
 }
 
-// actions are those that the audit has of a video.
+// actions returns the actions that the audit lists for a video.
 func actions(t *testing.T, r *rig, id consoleapi.VideoID) (all []string) {
 	t.Helper()
 	require.NoError(t, r.Audit(t.Context(), id, func(line []byte) error {
@@ -158,7 +158,7 @@ func TestReviewAndApprove(t *testing.T) {
 	assert.Equal(t, []string{audit.ReviewStarted, audit.Approved, audit.Reopened, audit.Rejected}, actions(t, r, id.Video))
 }
 
-// TestFormats validates an audit and an approval.
+// TestFormats validates an audit and an approval against their schemas.
 func TestFormats(t *testing.T) {
 	r := newRig(t)
 	id := r.make("walk.mp4", x264)
@@ -182,7 +182,7 @@ func TestFormats(t *testing.T) {
 	require.NoError(t, validate(t, "../../approval.schema.json", text))
 }
 
-// validate validates JSON, and the examples of the schema.
+// validate validates JSON against a schema, and the examples in the schema.
 func validate(t *testing.T, path string, text []byte) error {
 	t.Helper()
 	compiler := jsonschema.NewCompiler()
@@ -238,7 +238,7 @@ func TestSwappedOutputShows(t *testing.T) {
 			assert.Contains(t, v.Warnings, consoleapi.WarningApprovalVoid)
 			verification, err := r.VerifyAudit(t.Context(), true)
 			require.NoError(t, err)
-			if name != "a link" { // to the same content
+			if name != "a link" { // a link to the same content is valid
 				assert.False(t, verification.OK)
 				assert.NotEmpty(t, verification.Changed)
 			}
@@ -261,7 +261,7 @@ func TestSwappedOutputShows(t *testing.T) {
 	}
 }
 
-// TestTouchedOutputStaysApproved is about a backup that was restored: other times, the same content.
+// TestTouchedOutputStaysApproved restores an output from a backup: other times, the same content.
 func TestTouchedOutputStaysApproved(t *testing.T) {
 	r := newRig(t)
 	id := r.make("walk.mp4", x264)
@@ -277,7 +277,7 @@ func TestSecondLook(t *testing.T) {
 	for name, test := range map[string]struct {
 		found []mask.Head
 		want  int // uncovered moments
-		all   int // with that of the mask, unless it is in the same place
+		all   int // including the mask's, unless it is in the same place
 	}{
 		"under the mask":      {[]mask.Head{{X: 121, Y: 72, RX: 18, RY: 18, Score: 0.9}}, 0, 1},
 		"half under the mask": {[]mask.Head{{X: 140, Y: 70, RX: 20, RY: 20, Score: 0.9}}, 1, 1},
@@ -449,8 +449,8 @@ func TestUpload(t *testing.T) {
 	r.next().Abandon()
 }
 
-// TestWatchingWhileFilesCome lists the videos over and over while the watcher finds and forgets files: each waits for
-// locks of the other.
+// TestWatchingWhileFilesCome lists the videos over and over while the watcher finds and forgets files: each side waits
+// for locks that the other holds.
 func TestWatchingWhileFilesCome(t *testing.T) {
 	r := newRig(t)
 	ended := make(chan struct{})
