@@ -69,7 +69,7 @@ func PictureExtension(path string) string {
 	return pictureExtensions[strings.ToLower(filepath.Ext(path))]
 }
 
-// sheetSuffix ends the names of review sheets, which show outputs and may be next to them in a watched folder.
+// sheetSuffix ends the names of contact sheets, which show outputs and may be next to them in a watched folder.
 const sheetSuffix = ".review.jpg"
 
 // heldByKind returns why files with this name are not picked up unless the include pattern names their extension, as
