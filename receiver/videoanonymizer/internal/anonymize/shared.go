@@ -784,7 +784,7 @@ func (s *Shared) Published(ctx context.Context, of share.Video) error {
 	}
 	source, err := s.sourceOf(of)
 	if err == nil {
-		err = s.finder.Dispose(source)
+		err = s.finder.Dispose(source, time.Duration(of.Deferred)*calm)
 	}
 	switch {
 	case errors.Is(err, watch.ErrOpen):

@@ -57,14 +57,14 @@ func (m machine) cpu() (c cpu, err error) {
 	if len(fields) < 9 || fields[0] != "cpu" {
 		return c, errors.New("/proc/stat has no processor time")
 	}
-	const idle, iowait, steal = 3, 4, 7 // positions; user already includes guests
-	for i, field := range fields[1:9] {
+	const idle, iowait = 3, 4           // positions
+	for i, field := range fields[1:9] { // from user, which already includes guests, to steal
 		ticks, err := strconv.ParseUint(field, 10, 64)
 		if err != nil {
 			return c, err
 		}
 		c.total += ticks
-		if i != idle && i != iowait && i <= steal {
+		if i != idle && i != iowait {
 			c.busy += ticks
 		}
 	}

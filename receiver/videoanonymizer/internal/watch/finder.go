@@ -175,10 +175,10 @@ func (f *Finder) Calm() time.Duration {
 	return max(longCalm(f.watcher.opts.Config.StableFor), minPollGap)
 }
 
-// Dispose does what the options request with a source that is done and has not changed for Calm: it moves it, removes
-// it, or leaves it alone. It fails with ErrChanged or ErrVanished if the source is no longer the same file, and with
-// ErrOpen as long as a program has it open for writing.
-func (f *Finder) Dispose(c Complete) error {
+// Dispose does what the options request with a source that is done and has been unchanged for calm, which is at least
+// Calm: it moves it, removes it, or leaves it alone. It fails with ErrChanged or ErrVanished if the source is no longer
+// the same file, and with ErrOpen while a program has it open for writing, or may have and calm is too short.
+func (f *Finder) Dispose(c Complete, calm time.Duration) error {
 	opts := &f.watcher.opts
 	if opts.OnSuccess == OnSuccessKeep {
 		return nil
@@ -187,7 +187,7 @@ func (f *Finder) Dispose(c Complete) error {
 	if err != nil {
 		return err
 	}
-	if err := f.heldBy(c.Path, st); err != nil {
+	if err := f.heldBy(c.Path, st, calm); err != nil {
 		return err
 	}
 	if opts.OnSuccess == OnSuccessDelete {
@@ -207,7 +207,7 @@ func (f *Finder) Dispose(c Complete) error {
 // ErrOpen says that a program has a source open for writing, as far as that can be determined.
 var ErrOpen = errors.New("a program may be writing to the source")
 
-func (f *Finder) heldBy(path string, st stamp) error {
+func (f *Finder) heldBy(path string, st stamp, calm time.Duration) error {
 	opened, now, err := openRegular(path)
 	if err != nil {
 		return err
@@ -216,8 +216,7 @@ func (f *Finder) heldBy(path string, st stamp) error {
 	if now != st {
 		return fmt.Errorf("%w: %s", ErrChanged, path)
 	}
-	// The caller has waited for Calm, which counts as long enough if it is unknown whether the source is open for writing.
-	if held := f.watcher.completeness.held(opened, st, forgottenCalm, true); held != "" {
+	if held := f.watcher.completeness.held(opened, st, calm, true); held != "" {
 		return fmt.Errorf("%w: %s: %s", ErrOpen, path, held)
 	}
 	return nil

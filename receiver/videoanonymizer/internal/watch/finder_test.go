@@ -106,25 +106,41 @@ func TestFinderDisposes(t *testing.T) {
 			require.Len(t, found, 1)
 			if what == OnSuccessKeep {
 				assert.Zero(t, f.Calm())
-				require.NoError(t, f.Dispose(found[0]))
+				require.NoError(t, f.Dispose(found[0], f.Calm()))
 				assert.FileExists(t, path)
 				return
 			}
 			assert.Equal(t, longCalm(r.opts.Config.StableFor), f.Calm())
 			open, err := os.OpenFile(path, os.O_RDWR, 0)
 			require.NoError(t, err)
-			require.ErrorIs(t, f.Dispose(found[0]), ErrOpen)
+			require.ErrorIs(t, f.Dispose(found[0], f.Calm()), ErrOpen)
 			require.NoError(t, open.Close())
 			other := found[0]
 			other.Digest = "another"
-			require.ErrorIs(t, f.Dispose(other), ErrChanged)
+			require.ErrorIs(t, f.Dispose(other, f.Calm()), ErrChanged)
 			require.FileExists(t, path)
-			require.NoError(t, f.Dispose(found[0]))
+			require.NoError(t, f.Dispose(found[0], f.Calm()))
 			assert.NoFileExists(t, path)
-			require.ErrorIs(t, f.Dispose(found[0]), ErrVanished)
+			require.ErrorIs(t, f.Dispose(found[0], f.Calm()), ErrVanished)
 			if what == OnSuccessMove {
 				assert.FileExists(t, filepath.Join(r.opts.MoveTo, "a.mp4"))
 			}
 		})
 	}
+}
+
+// TestFinderWaitsForUnknownWriters checks that a source that may be open for writing stays for a longer calm.
+func TestFinderWaitsForUnknownWriters(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.opts.OnSuccess, r.opts.Config.StableFor = OnSuccessDelete, time.Second })
+	path := r.drop("a.mp4", "a")
+	f := newFinder(t, r)
+	f.Find()
+	r.clock = r.clock.Add(r.opts.Config.StableFor)
+	found := f.Find()
+	require.Len(t, found, 1)
+	f.watcher.completeness.lease = func(*os.File) writing { return writingUnknown }
+	require.ErrorIs(t, f.Dispose(found[0], f.Calm()), ErrOpen)
+	require.FileExists(t, path)
+	require.NoError(t, f.Dispose(found[0], unknownCalm(r.opts.Config.StableFor)))
+	require.NoFileExists(t, path)
 }
