@@ -63,7 +63,7 @@ func TestMisspeltKeys(t *testing.T) {
 			"detector::input_size: big: write auto, the long side", "detector::tiles: 9 is out of range",
 		}},
 		"duration": {base(keys{"retention": keys{"outputs": "10d"}, "unit_length": "long"}), []string{
-			"retention::outputs: is not a duration: write a number and its unit, ms, s, m or h, such as 30s or 240h for ten days",
+			"retention::outputs: is not a duration: write a number and its unit, ms, s, m or h, such as 30s or 240h",
 			"unit_length: is not a duration: ",
 		}},
 		"what cannot be read is named once": {keys{"watch": keys{"include": keys{}}, "output": keys{"directory": "out"}},

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package report shows a reviewer how an anonymized video was produced and where to check it first: an audit report
-// (JSON, see report.schema.json), a contact sheet of the weakest moments, and a preview with all detections drawn on it.
-// They show only anonymized frames.
+// (JSON, see report.schema.json), a contact sheet of the weakest moments, and a preview that shows all detections. They
+// show only anonymized frames.
 //
 //	recorder, err := report.NewRecorder(temp)
 //	err = recorder.Add(record) // for each frame, in order

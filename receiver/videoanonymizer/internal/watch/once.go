@@ -25,7 +25,7 @@ type Listed struct {
 	Size int64
 	// Held says why it is not picked up; empty if it is.
 	Held string
-	// OtherKind means that it is never picked up: its extension is never a video's, or its name is that of a contact sheet.
+	// OtherKind means that it is never picked up: its extension is never a video's, or it is named like a contact sheet.
 	OtherKind bool
 }
 
