@@ -188,8 +188,9 @@ func TestFineViews(t *testing.T) {
 		})
 	}
 	assert.False(t, DetectorOptions{Fine: true, Tiles: 1}.fine(), "who wants no parts gets none")
-	assert.True(t, DetectorOptions{Fine: true, Detail: true}.fine())
-	assert.False(t, DetectorOptions{Detail: true, Tiles: 2}.fine())
+	assert.True(t, DetectorOptions{Fine: true, Tiles: 2}.fine())
+	assert.True(t, DetectorOptions{Detail: true}.fine(), "surveys find people of the same size in frames of any size")
+	assert.False(t, DetectorOptions{Tiles: 2}.fine())
 }
 
 // TestFineViewsShowEverySize checks that people of any size and at any place in a large picture are whole in a part

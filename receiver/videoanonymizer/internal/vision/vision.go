@@ -38,12 +38,12 @@ type DetectorOptions struct {
 	LongSide, Width, Height int
 	// Tiles, if above 1, adds Tiles x Tiles overlapping parts of the frame to the analysis, to find small people.
 	Tiles int
-	// Detail sets the input's longer side to detailLongSide pixels, and adds 2 x 2 parts of frames that are longer than
-	// that by a factor of more than detailFrame.
+	// Detail sets the input's longer side to detailLongSide pixels. It adds 2 x 2 parts of frames that are longer than
+	// that by a factor of more than detailFrame, and ever smaller parts of larger frames, down to about finePart pixels, so
+	// that the smallest size in pixels at which people are found does not grow with the frame. The time grows with the
+	// frame's area, the memory does not.
 	Detail bool
-	// Fine makes Detail, and Tiles above 1, add ever smaller parts, down to about finePart pixels, so that the smallest
-	// size in pixels at which people are found does not grow with the frame. It is for still pictures: the time grows with
-	// the frame's area, the memory does not.
+	// Fine makes Tiles above 1 add such smaller parts. It is for still pictures.
 	Fine bool
 }
 
@@ -65,7 +65,7 @@ func (o DetectorOptions) tiles(frame *media.Frame) int {
 }
 
 // fine reports whether to add smaller parts.
-func (o DetectorOptions) fine() bool { return o.Fine && (o.Detail || o.Tiles > 1) }
+func (o DetectorOptions) fine() bool { return o.Detail || o.Fine && o.Tiles > 1 }
 
 // minScore returns the minimum score of a detection that is kept.
 func (o DetectorOptions) minScore() float32 {
