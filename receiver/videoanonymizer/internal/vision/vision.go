@@ -39,9 +39,9 @@ type DetectorOptions struct {
 	// Tiles, if above 1, adds Tiles x Tiles overlapping parts of the frame to the analysis, to find small people.
 	Tiles int
 	// Detail sets the input's longer side to detailLongSide pixels. It adds 2 x 2 parts of frames that are longer than
-	// that by a factor of more than detailFrame, and ever smaller parts of larger frames, down to about finePart pixels, so
-	// that the smallest size in pixels at which people are found does not grow with the frame. The time grows with the
-	// frame's area, the memory does not.
+	// that by a factor of more than detailFrame, and ever smaller parts of larger frames, down to about finePart pixels:
+	// the smallest size in pixels at which people are found does not grow with the frame. The time grows with the frame's
+	// area, the memory does not.
 	Detail bool
 	// Fine makes Tiles above 1 add such smaller parts. It is for still pictures.
 	Fine bool
