@@ -102,6 +102,7 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 			"detector::also: model centernet is missing at " + empty, "make models MODELS=centernet",
 			"detector::also: model cannot be used: there is no file at " + empty,
 			"detector::faces: model blazeface is missing", "pose::model: model movenet-lightning is missing",
+			"detector::survey::faces: model facemesh-detection-full is missing",
 			"segmentation::model: model selfie-segmentation is missing",
 		}},
 		"no models directory": {func(cfg *Config) { cfg.Models.Directory = "/no/such/models" },

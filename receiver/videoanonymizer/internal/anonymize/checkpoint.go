@@ -208,7 +208,7 @@ func (r *Runner) madeBy(models []report.Model) (string, error) {
 func forgetPaths(cfg *config.Config) {
 	d := &cfg.Detector
 	d.Also, d.Survey.Models = slices.Clone(d.Also), slices.Clone(d.Survey.Models)
-	names := []*string{&d.Model, &d.Faces, &cfg.Pose.Model, &cfg.Segmentation.Model}
+	names := []*string{&d.Model, &d.Faces, &d.Survey.Faces, &cfg.Pose.Model, &cfg.Segmentation.Model}
 	for _, list := range [][]string{d.Also, d.Survey.Models} {
 		for i := range list {
 			names = append(names, &list[i])

@@ -103,7 +103,9 @@ func TestLoadConfig(t *testing.T) {
 				InputSize:          InputSize{Width: 512, Height: 288},
 				Tiles:              3,
 				MinPersonSize:      12,
-				Survey:             Survey{Enabled: true, Interval: 500 * time.Millisecond, Models: []string{"centernet"}},
+				Survey: Survey{
+					Enabled: true, Interval: 500 * time.Millisecond, Models: []string{"centernet"}, Faces: "models/faces.onnx",
+				},
 			},
 			Pose: Pose{
 				Model:             "models/movenet-thunder.onnx",
@@ -305,6 +307,7 @@ func TestInvalidConfig(t *testing.T) {
 				"use one of nanodet-m, centernet, movenet-multipose, detr-resnet-50, or the path",
 			"detector::faces: nanodet-m is a model for person_detection: " +
 				"use one of blazeface, facemesh-detection-full, or the path",
+			"detector::survey::faces: nanodet-m is a model for person_detection: use one of blazeface",
 			"pose::model: selfie-segmentation is a model for segmentation: " +
 				"use one of movenet-lightning, movenet-thunder, transpose-r-a4, or the path",
 			"segmentation::model: movenet-lightning is a model for pose_estimation: use one of selfie-segmentation, or the path",

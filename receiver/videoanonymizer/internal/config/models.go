@@ -58,6 +58,9 @@ type Survey struct {
 	Interval time.Duration `mapstructure:"interval"`
 	// Models are the models that find people in surveys, written like Detector.Model; at least one.
 	Models []string `mapstructure:"models"`
+	// Faces is a model that finds faces in surveys, so that people in crowds of whom only the face shows are masked, too;
+	// empty for none.
+	Faces string `mapstructure:"faces"`
 	// Turned also searches the frame turned by 90, 180 and 270 degrees.
 	Turned bool `mapstructure:"turned"`
 
@@ -125,7 +128,7 @@ type Models struct {
 func defaultDetector() Detector {
 	return Detector{Model: "nanodet-m", ScoreThreshold: 0.35, BlurredThreshold: 0.2, FaceThreshold: 0.6,
 		OverlapThreshold: 0.6,
-		Survey:           Survey{Models: []string{"movenet-multipose"}, Turned: true}}
+		Survey:           Survey{Models: []string{"movenet-multipose"}, Faces: "facemesh-detection-full", Turned: true}}
 }
 
 func defaultPose() Pose {
@@ -196,6 +199,9 @@ func (c *Detector) validate() []error {
 	if c.Survey.Enabled && len(c.Survey.Models) == 0 {
 		errs = append(errs, errors.New("survey::models: is empty: name a model such as movenet-multipose, "+
 			"or write survey::enabled: false"))
+	}
+	if c.Survey.Faces != "" {
+		errs = append(errs, validateModel("survey::faces", c.Survey.Faces, models.FaceDetection))
 	}
 	errs = append(errs, inRange("survey::interval", c.Survey.Interval, 0, 10*time.Second,
 		"a duration such as 2s; 0s surveys every analyzed frame"))

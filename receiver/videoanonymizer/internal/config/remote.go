@@ -136,8 +136,8 @@ func (c *Config) validateRemoteModels() (errs []error) {
 	for _, own := range append(c.Profiled(), c) {
 		for _, cfg := range []*Config{own, own.AsThorough(), own.AsSecondLook()} {
 			d := cfg.Detector
-			used = slices.Concat(used, []string{d.Model, d.Faces, cfg.Pose.Model, cfg.Segmentation.Model}, d.Also,
-				d.Survey.Models)
+			used = slices.Concat(used, []string{d.Model, d.Faces, d.Survey.Faces, cfg.Pose.Model, cfg.Segmentation.Model},
+				d.Also, d.Survey.Models)
 		}
 	}
 	served := map[string]string{}
