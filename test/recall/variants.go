@@ -43,7 +43,8 @@ var variants = []variant{
 	{name: "nose disc",
 		about: "`mask::shape: nose_disc`, a disc around the nose that reaches to the farther shoulder, " +
 			"without tracking and face detection: what the predecessor of this program masked",
-		settings: "mask: {shape: nose_disc}, detector: {faces: \"\"}, detect_every: 1, look_ahead: 1ms"},
+		settings: "mask: {shape: nose_disc}, detector: {faces: \"\", survey: {faces: \"\"}}, " +
+			"detect_every: 1, look_ahead: 1ms"},
 	{name: "deface", about: "another program, [deface](https://github.com/ORB-HD/deface) 1.5.0, as `pip` installs it, " +
 		"with `--replacewith solid`", threshold: peerThreshold},
 	{name: "deface at equal coverage", about: "the same, with the `--thresh` at which it covers as many heads as the " +
