@@ -27,8 +27,8 @@ const (
 	pillarHeight = 0.15
 )
 
-// pillar reports whether the track is not a person at a given time: it does not move for seconds, and neither a face
-// nor keypoints show a person. Someone who stands still with their back to the camera shows shoulders and hips.
+// pillar reports whether the track is not a person at a given time: it does not move around that time, and neither a
+// face nor keypoints show a person. Someone who stands still with their back to the camera shows shoulders and hips.
 func (t *track) pillar(at time.Duration, frameHeight int) bool {
 	var first, last *sighting
 	var evidence float32
