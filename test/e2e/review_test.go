@@ -85,7 +85,7 @@ func checkReview(t *testing.T, source, output string, frames footage.Info) repor
 	assert.Equal(t, sumOf(t, source), r.Source.SHA256)
 	assert.Equal(t, filepath.Base(output), r.Output.Name)
 	assert.Equal(t, sumOf(t, output), r.Output.SHA256)
-	assert.Len(t, r.Models, 4, "people, surveys, faces, poses")
+	assert.Len(t, r.Models, 5, "people, people and faces in surveys, faces, poses")
 	assert.Equal(t, len(frames.Times), r.Summary.Frames)
 	assert.Zero(t, r.Summary.MaskedWhole)
 	assert.Positive(t, r.Summary.MasksByOrigin["pose"])
