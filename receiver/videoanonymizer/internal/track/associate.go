@@ -15,7 +15,8 @@ const (
 	gate          = 2.0
 	gatePerSecond = 8.0
 	gateOverlap   = 0.25
-	// A link is doubtful if the head is more than this many head sizes away from the prediction.
+	// A link is doubtful if the head is more than this many head sizes away from where the person would be without the
+	// camera following them: someone else may have come to the same place in the picture.
 	doubt = 1.5
 	// sizeWeight is the cost of a change in size by a factor of e.
 	sizeWeight = 0.3
@@ -50,7 +51,8 @@ func associate(tracks []*track, found []sighting) []*link {
 	for j, i := range assign(costs) {
 		if i >= 0 {
 			p, s := predicted[i], found[j]
-			links[j] = &link{track: tracks[i], doubtful: p.offset(s) > doubt, confirms: offset(p.moved, s) <= doubt}
+			expected := offset(p.moved, s) <= doubt
+			links[j] = &link{track: tracks[i], doubtful: !expected && offset(p.still, s) > doubt, confirms: expected}
 		}
 	}
 	return links

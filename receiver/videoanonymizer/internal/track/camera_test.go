@@ -139,6 +139,37 @@ func TestHeadsFollowCamera(t *testing.T) {
 	}
 }
 
+// TestSamePlaceInPicture checks that someone whom a panning camera brings to where someone else was in the picture is
+// also covered in the frames before, as if the two were not taken for one person whom the camera follows.
+func TestSamePlaceInPicture(t *testing.T) {
+	const size, step, every, gone = 60, 60, 3, 9 // step in pixels per frame
+	one := func(i int) float64 { return 1100 - step*float64(i) }
+	other := func(i int) float64 { return one(i - every) } // where one was in the analyzed frame before
+	tracker := New(Options{})
+	var camera Camera
+	var results []Result
+	for i := range 30 {
+		g := NewGlance(view(step*i/2, 0, vision.Box{}))
+		g.width, g.height = width, height // pixels are twice as large
+		camera.Follow(g, i, false)
+		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width,
+			Height: height, Glance: g}
+		x := one(i)
+		if i >= gone {
+			x = other(i)
+		}
+		if o.Analyzed && x > 0 {
+			o.People = []vision.Person{person(x, 500, size, rand.New(rand.NewPCG(uint64(i), 1)))}
+		}
+		results = append(results, tracker.Push(o)...)
+	}
+	results = append(results, tracker.Flush()...)
+	for i := gone - every; i <= gone; i++ {
+		assert.GreaterOrEqual(t, covered(one(i), 500, size, results[i].Heads), 0.95, "frame %d", i)
+		assert.GreaterOrEqual(t, covered(other(i), 500, size, results[i].Heads), 0.95, "frame %d", i)
+	}
+}
+
 // TestGone checks that someone who is no longer found is masked until several frames were searched in vain if the
 // picture shows that they have left, and otherwise for the whole look-ahead; a guess is held more briefly anyway.
 func TestGone(t *testing.T) {

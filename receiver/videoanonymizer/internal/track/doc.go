@@ -12,8 +12,8 @@
 //     predicts its head at constant velocity; the assignment minimizes the total cost of head distance, box overlap and
 //     change in size, as in SORT (Bewley et al., "Simple Online and Realtime Tracking", 2016), with two differences.
 //     There is no Kalman filter, because positions are known from both sides. And the gate is wide, because a wrong
-//     link costs little here: both ends of a doubtful link are held as if it did not exist. A track can be continued
-//     for as long as it is held.
+//     link costs little here: between the ends of a doubtful link, both are held as if it did not exist, and briefly
+//     beyond them if the camera has moved. A track can be continued for as long as it is held.
 //  2. Settling guesses. If neither keypoints nor a face show the head, it is guessed from the box, and the guess may be
 //     several times too large. Sure sightings up to half a second before and after settle it: if they show the same box
 //     and lie within the guess, the head is masked where they imply it is, with a margin. Otherwise the guess stays.

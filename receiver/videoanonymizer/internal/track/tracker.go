@@ -338,7 +338,26 @@ func (t *Tracker) cover(tr *track, f, before, after *frame) (heads []mask.Head, 
 	default:
 		heads, visible = tr.between(i, f.Time), true
 	}
-	return heads, tr.bodies(i, sighted, f), visible
+	return append(heads, t.beyond(tr, f)...), tr.bodies(i, sighted, f), visible
+}
+
+// beyond returns the heads on both sides of doubtful links across which the camera has moved, held briefly as if there
+// were no link. Where the camera moves, such a link often joins two people. Elsewhere, holding them would cover only 1
+// more of 1,659 heads in test/recall, and up to 1 % more of the picture.
+func (t *Tracker) beyond(tr *track, f *frame) (heads []mask.Head) {
+	for i := 1; i < len(tr.seen); i++ {
+		a, b := tr.seen[i-1], tr.seen[i]
+		if !b.doubtful || a.moved == b.moved {
+			continue
+		}
+		if f.number >= b.number && f.Time-a.time <= briefly && t.covers(tr, a, f) {
+			heads = append(heads, tr.hold(i-1, -1, f.Time))
+		}
+		if f.number <= a.number && b.time-f.Time <= briefly && t.covers(tr, b, f) {
+			heads = append(heads, tr.hold(i, +1, f.Time))
+		}
+	}
+	return heads
 }
 
 // within reports whether the frame belongs to a scene, or is next to it across a cut and may show part of it.
