@@ -5,6 +5,7 @@ package track
 
 import (
 	"math"
+	"slices"
 
 	"github.com/otelcol-anonymizer/otelcol-anonymizer/receiver/videoanonymizer/internal/mask"
 )
@@ -13,38 +14,46 @@ import (
 const gapSize = 1.2
 
 // closeGaps adds to the heads of a frame what the frames before and after it both cover but the frame itself does not:
-// a mask missing from a single frame would reveal a face there.
-func closeGaps(before, heads, after []mask.Head) []mask.Head {
+// a mask missing from a single frame would reveal a face there. What it adds opens no gap in the frame before, which
+// earlier, the frame before that, covers, too.
+func closeGaps(earlier, before, heads, after []mask.Head) []mask.Head {
 	heads = heads[:len(heads):len(heads)] // appending makes a copy
-	var near []mask.Head
 	for _, a := range before {
 		for _, b := range after {
-			if !mayOverlap(a, b) {
+			if !mayOverlap(a, b) || !opens(a, b, heads) {
 				continue
 			}
+			added := between(a, b, 0.5)
 			part := smaller(a, b)
-			near = near[:0]
-			for _, h := range heads {
-				if mayOverlap(h, part) {
-					near = append(near, h)
-				}
-			}
-			if !uncovered(a, b, near) {
-				continue
-			}
-			middle := between(a, b, 0.5)
 			// Its shape may differ from both, and between the heads of two people it is larger than what both cover.
-			if size(middle) > gapSize*size(part) || uncovered(a, b, []mask.Head{middle}) {
-				middle = part
+			if size(added) > gapSize*size(part) || uncovered(a, b, []mask.Head{added}) {
+				added = part
 			}
-			middle.Origin = mask.OriginInterpolated
+			tears := func(e mask.Head) bool { return mayOverlap(e, added) && opens(e, added, before) }
+			if slices.ContainsFunc(earlier, tears) {
+				added = a
+			}
+			added.Origin = mask.OriginInterpolated
 			if a.Origin == mask.OriginScreen && b.Origin == mask.OriginScreen {
-				middle.Origin = mask.OriginScreen // so that the painter does not resize it
+				added.Origin = mask.OriginScreen // so that the painter does not resize it
 			}
-			heads = append(heads, middle)
+			heads = append(heads, added)
 		}
 	}
 	return heads
+}
+
+// opens reports whether the heads of a frame leave part of what a and b, in the frames before and after it, both cover
+// uncovered.
+func opens(a, b mask.Head, heads []mask.Head) bool {
+	part := smaller(a, b)
+	var near []mask.Head
+	for _, h := range heads {
+		if mayOverlap(h, part) {
+			near = append(near, h)
+		}
+	}
+	return uncovered(a, b, near)
 }
 
 // uncovered reports whether the heads leave part of the intersection of a and b uncovered, at 37 points of the smaller

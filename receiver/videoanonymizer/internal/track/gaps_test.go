@@ -13,12 +13,25 @@ import (
 func TestGapIsNotFilledBySomeoneElse(t *testing.T) {
 	small := mask.Head{X: 300, Y: 300, RX: 40, RY: 50, Origin: mask.OriginPose}
 	large := mask.Head{X: 420, Y: 350, RX: 160, RY: 200, Origin: mask.OriginPose}
-	added := closeGaps([]mask.Head{small}, nil, []mask.Head{large})
+	added := closeGaps(nil, []mask.Head{small}, nil, []mask.Head{large})
 	if len(added) != 1 || uncovered(small, large, added) {
 		t.Fatalf("the gap is not closed: %+v", added)
 	}
 	if size(added[0]) > gapSize*size(small) {
 		t.Errorf("the gap of a head of %v is filled by %+v", size(small), added[0])
+	}
+}
+
+// TestClosedGapOpensNoOther checks that what closes a gap leaves none in the frame before.
+func TestClosedGapOpensNoOther(t *testing.T) {
+	at := func(x float32) mask.Head { return mask.Head{X: x, Y: 300, RX: 40, RY: 50, Origin: mask.OriginPose} }
+	earlier, before, after := []mask.Head{at(350)}, []mask.Head{at(300)}, []mask.Head{at(330)}
+	added := closeGaps(earlier, before, nil, after)
+	if len(added) != 1 || uncovered(before[0], after[0], added) {
+		t.Fatalf("the gap is not closed: %+v", added)
+	}
+	if opens(earlier[0], added[0], before) {
+		t.Errorf("%+v leaves a gap in the frame before", added[0])
 	}
 }
 
@@ -42,7 +55,7 @@ func TestGapBetweenScreensIsOne(t *testing.T) {
 		"a head, a screen": {head, screen, mask.OriginInterpolated},
 	} {
 		t.Run(name, func(t *testing.T) {
-			added := closeGaps([]mask.Head{tt.before}, nil, []mask.Head{tt.after})
+			added := closeGaps(nil, []mask.Head{tt.before}, nil, []mask.Head{tt.after})
 			if len(added) != 1 || uncovered(tt.before, tt.after, added) {
 				t.Fatalf("the gap is not closed: %+v", added)
 			}

@@ -87,9 +87,9 @@ type Tracker struct {
 	before *frame
 	// left is the last frame to have left the window.
 	left *frame
-	// latest are the results of the last two frames to leave the window: the first was returned, the second waits for
-	// another.
-	latest   [2]*Result
+	// latest are the results of the last three frames to leave the window: the first two were returned, the third waits
+	// for another.
+	latest   [3]*Result
 	pushed   int // number of frames so far
 	analyses analyses
 }
@@ -250,7 +250,7 @@ func (t *Tracker) overdue() bool {
 		return false
 	}
 	waiting := 0
-	if t.latest[1] != nil {
+	if t.latest[2] != nil {
 		waiting = 1
 	}
 	return n+waiting > t.opts.MaxFrames || t.window[n-1].Time-t.window[0].Time > t.opts.LookAhead
@@ -411,12 +411,16 @@ func (t *Tracker) retire(f *frame) {
 
 // finish closes the gaps in the result that waits for its successor, r, and appends it; r is nil at the video's end.
 func (t *Tracker) finish(r *Result, out []Result) []Result {
-	if waiting := t.latest[1]; waiting != nil {
-		if first := t.latest[0]; first != nil && r != nil && !waiting.WholeFrame {
+	if waiting := t.latest[2]; waiting != nil {
+		if first := t.latest[1]; first != nil && r != nil && !waiting.WholeFrame {
 			if first.WholeFrame && r.WholeFrame {
 				waiting.WholeFrame, waiting.Heads = true, r.Heads
 			} else {
-				waiting.Heads = closeGaps(first.Heads, waiting.Heads, r.Heads)
+				var earlier []mask.Head
+				if t.latest[0] != nil && !first.WholeFrame {
+					earlier = t.latest[0].Heads
+				}
+				waiting.Heads = closeGaps(earlier, first.Heads, waiting.Heads, r.Heads)
 				if !first.WholeFrame && !r.WholeFrame && len(first.Bodies)+len(r.Bodies) > 0 {
 					waiting.Before = &mask.Masks{Heads: first.Heads, Bodies: first.Bodies}
 					waiting.After = &mask.Masks{Heads: r.Heads, Bodies: r.Bodies}
@@ -425,7 +429,7 @@ func (t *Tracker) finish(r *Result, out []Result) []Result {
 		}
 		out = append(out, *waiting)
 	}
-	t.latest = [2]*Result{t.latest[1], r}
+	t.latest = [3]*Result{t.latest[1], t.latest[2], r}
 	return out
 }
 
