@@ -173,11 +173,20 @@ func excerpt(ctx context.Context, a annotation, clip, path string) error {
 		chosen = append(chosen, fmt.Sprintf("eq(n,%d)", frame.Frame))
 	}
 	// The timebase of the clip may be too coarse for 25 frames/s.
-	filter := "select='" + strings.Join(chosen, "+") + "',settb=1/25,setpts=N"
+	filter := "select='" + sum(chosen) + "',settb=1/25,setpts=N"
 	output, err := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-i", clip, "-an", "-vf", filter,
 		"-fps_mode", "passthrough", "-c:v", "ffv1", path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ffmpeg: %w: %s", err, output)
 	}
 	return nil
+}
+
+// sum returns an expression for ffmpeg that adds up terms in pairs, since it reads no more than about 100 nested ones.
+func sum(terms []string) string {
+	if len(terms) == 1 {
+		return terms[0]
+	}
+	half := len(terms) / 2
+	return "(" + sum(terms[:half]) + "+" + sum(terms[half:]) + ")"
 }

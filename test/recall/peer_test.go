@@ -6,6 +6,7 @@ package main
 import (
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,6 +38,22 @@ func TestExcerptHasTheAnnotatedFrames(t *testing.T) {
 			assert.Equal(t, want, got)
 		})
 	}
+}
+
+func TestExcerptOfEveryFrame(t *testing.T) {
+	const frames = 250
+	clip, path := filepath.Join(t.TempDir(), "clip.avi"), filepath.Join(t.TempDir(), "excerpt.avi")
+	output, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=size=32x32",
+		"-frames:v", strconv.Itoa(frames), "-c:v", "ffv1", clip).CombinedOutput()
+	require.NoError(t, err, string(output))
+	var a annotation
+	for n := range frames {
+		a.Frames = append(a.Frames, annotatedFrame{Frame: n})
+	}
+	require.NoError(t, excerpt(t.Context(), a, clip, path))
+	chosen, err := footage.Decode(path)
+	require.NoError(t, err)
+	assert.Len(t, chosen, frames)
 }
 
 func TestPeerFramesMatchedByTime(t *testing.T) {
