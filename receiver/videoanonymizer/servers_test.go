@@ -35,7 +35,9 @@ import (
 )
 
 // servedModels are the models that are used by default.
-var servedModels = []string{"nanodet-m", "movenet-multipose", "blazeface", "facemesh-detection-full", "movenet-lightning"}
+var servedModels = []string{
+	"nanodet-m", "movenet-multipose", "blazeface", "facemesh-detection-full", "movenet-lightning",
+}
 
 // serve starts a server of all models, each wrapped by the given functions.
 func serve(t testing.TB, opts oiptest.Options, wraps ...func(inference.Session) inference.Session) *oiptest.Server {
