@@ -6,6 +6,7 @@ package main
 import (
 	"image/color"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -71,6 +72,7 @@ func newChart(label string, measured []point, x func(point) float64) (*plot.Plot
 	chart.X.Min, chart.Y.Min = 0, 0
 	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = figure.Gray, figure.Gray
+		axis.Tick.Marker = plot.TickerFunc(shortTicks)
 	}
 	chart.Legend.Top, chart.Legend.Left = true, true
 	chart.Legend.TextStyle.Font.Size = chartFont
@@ -89,4 +91,15 @@ func newChart(label string, measured []point, x func(point) float64) (*plot.Plot
 		chart.Legend.Add(shown.name, line)
 	}
 	return chart, nil
+}
+
+// shortTicks returns the usual ticks, with labels as short as possible: 250, not 250.00.
+func shortTicks(least, most float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(least, most)
+	for i, tick := range ticks {
+		if !tick.IsMinor() {
+			ticks[i].Label = strconv.FormatFloat(tick.Value, 'g', 4, 64)
+		}
+	}
+	return ticks
 }
