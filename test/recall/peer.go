@@ -182,7 +182,7 @@ func excerpt(ctx context.Context, a annotation, clip, path string) error {
 	return nil
 }
 
-// sum returns an expression for ffmpeg that adds up terms in pairs, since it reads no more than about 100 nested ones.
+// sum returns an expression for ffmpeg that adds up terms in pairs, since it refuses a chain of 243.
 func sum(terms []string) string {
 	if len(terms) == 1 {
 		return terms[0]

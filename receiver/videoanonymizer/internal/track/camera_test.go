@@ -109,27 +109,36 @@ func TestCameraForgets(t *testing.T) {
 	}
 }
 
+// pan returns the results of frames in which the camera pans to the right by step pixels per frame. Each every-th frame
+// is analyzed: find adds what is found in it.
+func pan(frames, step, every int, find func(*Observation)) (results []Result) {
+	tracker := New(Options{})
+	var camera Camera
+	for i := range frames {
+		g := NewGlance(view(step*i/2, 0, vision.Box{}))
+		g.width, g.height = width, height // pixels are twice as large
+		camera.Follow(g, i, false)
+		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width,
+			Height: height, Glance: g}
+		if o.Analyzed {
+			find(&o)
+		}
+		results = append(results, tracker.Push(o)...)
+	}
+	return append(results, tracker.Flush()...)
+}
+
 // TestHeadsFollowCamera checks that someone who stands still while the camera pans is covered between sightings and
 // when they are missed, without a trail.
 func TestHeadsFollowCamera(t *testing.T) {
 	const size, step, every = 60, 9, 6 // step in pixels per frame
 	at := func(i int) float64 { return 900 - step*float64(i) }
 	missed := func(i int) bool { return i == 24 || i == 30 }
-	tracker := New(Options{})
-	var camera Camera
-	var results []Result
-	for i := range 60 {
-		g := NewGlance(view(step*i/2, 0, vision.Box{}))
-		g.width, g.height = width, height // pixels are twice as large
-		camera.Follow(g, i, false)
-		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width,
-			Height: height, Glance: g}
-		if o.Analyzed && !missed(i) {
+	results := pan(60, step, every, func(o *Observation) {
+		if i := o.Index; !missed(i) {
 			o.People = []vision.Person{person(at(i), 500, size, rand.New(rand.NewPCG(uint64(i), 1)))}
 		}
-		results = append(results, tracker.Push(o)...)
-	}
-	results = append(results, tracker.Flush()...)
+	})
 	for i, r := range results {
 		assert.GreaterOrEqual(t, covered(at(i), 500, size, r.Heads), 0.95, "frame %d", i)
 		for _, h := range r.Heads {
@@ -145,25 +154,15 @@ func TestSamePlaceInPicture(t *testing.T) {
 	const size, step, every, gone = 60, 60, 3, 9 // step in pixels per frame
 	one := func(i int) float64 { return 1100 - step*float64(i) }
 	other := func(i int) float64 { return one(i - every) } // where one was in the analyzed frame before
-	tracker := New(Options{})
-	var camera Camera
-	var results []Result
-	for i := range 30 {
-		g := NewGlance(view(step*i/2, 0, vision.Box{}))
-		g.width, g.height = width, height // pixels are twice as large
-		camera.Follow(g, i, false)
-		o := Observation{Index: i, Time: time.Duration(i) * time.Second / fps, Analyzed: i%every == 0, Width: width,
-			Height: height, Glance: g}
-		x := one(i)
+	results := pan(30, step, every, func(o *Observation) {
+		i, x := o.Index, one(o.Index)
 		if i >= gone {
 			x = other(i)
 		}
-		if o.Analyzed && x > 0 {
+		if x > 0 {
 			o.People = []vision.Person{person(x, 500, size, rand.New(rand.NewPCG(uint64(i), 1)))}
 		}
-		results = append(results, tracker.Push(o)...)
-	}
-	results = append(results, tracker.Flush()...)
+	})
 	for i := gone - every; i <= gone; i++ {
 		assert.GreaterOrEqual(t, covered(one(i), 500, size, results[i].Heads), 0.95, "frame %d", i)
 		assert.GreaterOrEqual(t, covered(other(i), 500, size, results[i].Heads), 0.95, "frame %d", i)

@@ -417,7 +417,7 @@ func (t *Tracker) finish(r *Result, out []Result) []Result {
 				waiting.WholeFrame, waiting.Heads = true, r.Heads
 			} else {
 				var earlier []mask.Head
-				if t.latest[0] != nil && !first.WholeFrame {
+				if t.latest[0] != nil {
 					earlier = t.latest[0].Heads
 				}
 				waiting.Heads = closeGaps(earlier, first.Heads, waiting.Heads, r.Heads)
