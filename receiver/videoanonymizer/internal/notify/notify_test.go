@@ -167,6 +167,15 @@ func (s *server) await(t *testing.T, want ...string) {
 	assert.Equal(t, want, s.names())
 }
 
+// awaitDelivered waits until a notifier knows that its first target has received everything.
+func awaitDelivered(t *testing.T, n *Notifier) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		waiting, err := n.targets[0].waiting()
+		return err == nil && len(waiting) == 0
+	}, time.Minute, 5*time.Millisecond)
+}
+
 // TestWebhook checks that events are sent in order, whatever the server answers at first, and that earlier events are
 // not.
 func TestWebhook(t *testing.T) {
@@ -210,14 +219,15 @@ func TestToldAtLeastOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
 	require.NoError(t, os.WriteFile(filepath.Join(n.directory, cursorName), cursor, 0o600)) // before it moved the cursor
-	n = r.start()
-	require.NoError(t, n.look(true))
-	again, err := n.targets[0].waiting()
+	restarted := r.start()
+	require.NoError(t, restarted.look(true))
+	again, err := restarted.targets[0].waiting()
 	require.NoError(t, err)
 	assert.Equal(t, waiting, again, "it waits once")
 
-	_, stop := r.run()
+	n, stop := r.run()
 	s.await(t, "done a.mp4", "approved walk.mp4")
+	awaitDelivered(t, n) // or the second one is sent once more
 	stop()
 	r.happen("/in/b.mp4", watch.PhaseDone) // while the notifier is not running
 	n, stop = r.run()
@@ -402,4 +412,23 @@ func TestSignatureByHand(t *testing.T) {
 	got, err := cmd.Output()
 	require.NoError(t, err)
 	assert.Equal(t, want, string(got))
+}
+
+// TestDeliveredWhileStopping checks that an event whose delivery succeeds while the notifier stops is not sent again.
+func TestDeliveredWhileStopping(t *testing.T) {
+	s := newServer(t)
+	r := newRig(t, s.hook("all", config.EventDone))
+	n := r.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	deliver := n.targets[0].deliver
+	n.targets[0].deliver = func(ctx context.Context, e *Event, document []byte) error {
+		defer cancel() // once the server has answered
+		return deliver(ctx, e, document)
+	}
+	r.happen("/in/a.mp4", watch.PhaseDone)
+	n.Run(ctx)
+	assert.Equal(t, []string{"done a.mp4"}, s.names())
+	waiting, err := n.targets[0].waiting()
+	require.NoError(t, err)
+	assert.Empty(t, waiting)
 }

@@ -178,7 +178,7 @@ func (t *target) tell(ctx context.Context, path string) error {
 	attempt, cancel := context.WithTimeout(ctx, t.Attempt())
 	defer cancel()
 	err = t.deliver(attempt, &e, text[:len(text)-1])
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return nil
 	}
 	if err != nil && time.Since(e.Time) >= t.Patience() {
