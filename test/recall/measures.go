@@ -25,6 +25,7 @@ func (r result) selected(category, half string) (s scoredClip) {
 		if category != "" && clip.Category != category {
 			continue
 		}
+		s.Excerpt = s.Excerpt || clip.Excerpt
 		all, some := 0, 0
 		for h, n := range clip.Frames {
 			all += n

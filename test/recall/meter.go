@@ -53,35 +53,34 @@ func (m *meter) measure(ctx context.Context, v variant, annotations []annotation
 		}
 	}
 	if v.equalTo != "" {
-		if r.variant, err = m.equalized(ctx, v, annotations); err != nil {
-			return r, err
-		}
+		return m.equalized(ctx, v, annotations)
 	}
-	r.clips, err = m.clips(ctx, r.variant, annotations)
+	r.clips, err = m.clips(ctx, v, annotations)
 	if errors.Is(err, errNotStarted) && v.settings != "" {
 		return result{variant: v, skipped: err.Error()}, nil
 	}
 	return r, err
 }
 
-// equalized returns the peer with the threshold at which it covers as many heads as another variant.
-func (m *meter) equalized(ctx context.Context, v variant, annotations []annotation) (variant, error) {
+// equalized measures the peer with the threshold at which it covers as many heads as another variant.
+func (m *meter) equalized(ctx context.Context, v variant, annotations []annotation) (result, error) {
 	others, err := chosen(variants, v.equalTo, "variant", func(v variant) string { return v.name })
 	if err != nil {
-		return v, err
+		return result{}, err
 	}
 	other, err := m.measure(ctx, others[0], annotations)
 	if err != nil {
-		return v, err
+		return result{}, err
 	}
 	covered, all := other.selected("", both).count(groupNames[0])
-	threshold, reached, err := m.equalCoverage(ctx, annotations, float64(covered)/float64(max(1, all)))
-	v.threshold = threshold
-	v.about += fmt.Sprintf(": %g", threshold)
+	r, reached, err := m.equalCoverage(ctx, v, annotations, float64(covered)/float64(max(1, all)))
+	r.about += fmt.Sprintf(": %g", r.threshold)
 	if !reached {
-		v.about += ", the lowest that was tried, where it does not yet"
+		r.about += ", the lowest that was tried, where it does not yet"
 	}
-	return v, err
+	r.about += ". At such thresholds, deface takes more than a minute per frame of 1080p, so only the annotated frames " +
+		"were measured, with a faster non-maximum suppression that keeps the same boxes"
+	return r, err
 }
 
 // atOnce is the number of clips measured at the same time.
@@ -92,6 +91,11 @@ func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) 
 	if err != nil {
 		return nil, err
 	}
+	return each(annotations, func(a annotation) (scoredClip, error) { return m.clip(ctx, v, a, key) })
+}
+
+// each measures the clips of annotations, some at the same time.
+func each(annotations []annotation, measure func(annotation) (scoredClip, error)) ([]scoredClip, error) {
 	clips, errs := make([]scoredClip, len(annotations)), make([]error, len(annotations))
 	var group sync.WaitGroup
 	running := make(chan struct{}, atOnce)
@@ -99,7 +103,7 @@ func (m *meter) clips(ctx context.Context, v variant, annotations []annotation) 
 		group.Go(func() {
 			running <- struct{}{}
 			defer func() { <-running }()
-			if clips[i], errs[i] = m.clip(ctx, v, a, key); errs[i] != nil {
+			if clips[i], errs[i] = measure(a); errs[i] != nil {
 				errs[i] = fmt.Errorf("%s: %w", a.Clip, errs[i])
 			}
 		})
@@ -142,7 +146,7 @@ func (m *meter) score(ctx context.Context, v variant, a annotation, clip string)
 	defer os.RemoveAll(dir)
 	var made produced
 	if v.threshold > 0 {
-		made, err = m.peer.anonymize(ctx, v.threshold, clip, dir)
+		made, err = m.peer.anonymize(ctx, v, clip, dir)
 	} else {
 		made, err = m.program.anonymize(ctx, v, clip, dir)
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"math"
@@ -27,6 +28,11 @@ type peer struct {
 	toStart       time.Duration // CPU time of its startup
 }
 
+// fastDeface is deface with a fast non-maximum suppression.
+//
+//go:embed fast_deface.py
+var fastDeface string
+
 // errNoPeer says that the peer is not installed.
 var errNoPeer = errors.New("deface is not installed; `make recall-peer` installs and measures it")
 
@@ -45,32 +51,41 @@ func findPeer(ctx context.Context) (*peer, error) {
 	return p, nil
 }
 
+// python is the interpreter with which deface is installed.
+func (p *peer) python() string { return filepath.Join(filepath.Dir(p.path), "python") }
+
 // run writes a lossless output of a clip in RGB, the format in which deface computes, and of the clip's size: without
-// macro_block_size, deface would scale to multiples of 16.
-func (p *peer) run(ctx context.Context, clip, output string, args ...string) (cpu time.Duration, err error) {
-	args = append([]string{clip, "--output", output, "--ffmpeg-config",
-		`{"codec": "ffv1", "pixelformat": "bgr0", "macro_block_size": 1}`}, args...)
-	command := exec.CommandContext(ctx, p.path, args...)
-	said, err := command.CombinedOutput()
+// macro_block_size, deface would scale to multiples of 16. The command is deface, or runs it.
+func (p *peer) run(ctx context.Context, command []string, clip, output string, args ...string) (
+	cpu time.Duration, err error,
+) {
+	line := slices.Concat(command, []string{clip, "--output", output, "--ffmpeg-config",
+		`{"codec": "ffv1", "pixelformat": "bgr0", "macro_block_size": 1}`}, args)
+	process := exec.CommandContext(ctx, line[0], line[1:]...)
+	said, err := process.CombinedOutput()
 	if err != nil {
-		return 0, fmt.Errorf("%v: %w: %s", command.Args, err, lastLine(said))
+		return 0, fmt.Errorf("deface %v: %w: %s", args, err, lastLine(said))
 	}
 	if _, err := os.Stat(output); err != nil { // deface skips what it cannot read
-		return 0, fmt.Errorf("%v: no output: %s", command.Args, lastLine(said))
+		return 0, fmt.Errorf("deface %v: no output: %s", args, lastLine(said))
 	}
-	return max(0, command.ProcessState.UserTime()+command.ProcessState.SystemTime()-p.toStart), nil
+	return max(0, process.ProcessState.UserTime()+process.ProcessState.SystemTime()-p.toStart), nil
 }
 
 // anonymize runs a clip through deface, in an empty directory. The source to compare with is deface's output without
 // masks, so that only masks differ, regardless of deface's conversion to RGB and back.
-func (p *peer) anonymize(ctx context.Context, threshold float64, clip, dir string) (made produced, err error) {
+func (p *peer) anonymize(ctx context.Context, v variant, clip, dir string) (made produced, err error) {
 	made = produced{source: filepath.Join(dir, "source.mkv"), output: filepath.Join(dir, "output.mkv")}
 	// deface detects faces even then; a tiny scale makes that fast.
-	if _, err := p.run(ctx, clip, made.source, "--replacewith", "none", "--scale", "64x64"); err != nil {
+	if _, err := p.run(ctx, []string{p.path}, clip, made.source, "--replacewith", "none", "--scale", "64x64"); err != nil {
 		return made, err
 	}
-	made.cpu, err = p.run(ctx, clip, made.output, "--replacewith", "solid",
-		"--thresh", strconv.FormatFloat(threshold, 'f', -1, 64))
+	command := []string{p.path}
+	if v.equalTo != "" {
+		command = []string{p.python(), "-c", fastDeface}
+	}
+	made.cpu, err = p.run(ctx, command, clip, made.output, "--replacewith", "solid",
+		"--thresh", strconv.FormatFloat(v.threshold, 'f', -1, 64))
 	return made, err
 }
 
@@ -114,32 +129,39 @@ func nearest(times []float64, to float64) int {
 // peerThreshold is deface's default threshold.
 const peerThreshold = 0.2
 
-// equalCoverage returns the highest threshold at which deface covers a share, 0 to 1, of the annotated heads. It tries
-// thresholds that decrease from the default by factors of the square root of 2. If none is low enough, it returns the
+// equalCoverage measures the highest threshold at which deface covers a share, 0 to 1, of the annotated heads. It tries
+// thresholds that decrease from the default by factors of the square root of 2. If none is low enough, it measures the
 // lowest, and reached is false.
-func (m *meter) equalCoverage(ctx context.Context, annotations []annotation, share float64) (
-	threshold float64, reached bool, err error,
+func (m *meter) equalCoverage(ctx context.Context, v variant, annotations []annotation, share float64) (
+	r result, reached bool, err error,
 ) {
 	const steps = 13 // down to 0.003
-	at := func(i int) float64 { return math.Round(1000*peerThreshold*math.Pow(2, -float64(i)/2)) / 1000 }
+	var results [steps]result
 	i := sort.Search(steps, func(i int) bool {
-		covered, all := 0, 0
-		for _, a := range annotations {
-			clip, e := m.peerExcerpt(ctx, at(i), a)
-			if err = errors.Join(err, e); err != nil {
-				return true
-			}
-			c, heads := clip.count(groupNames[0])
-			covered, all = covered+c, all+heads
+		if err != nil {
+			return true
 		}
-		fmt.Printf("recall:   at threshold %g: %s\n", at(i), ratio(covered, all))
+		r := result{variant: v}
+		r.threshold = math.Round(1000*peerThreshold*math.Pow(2, -float64(i)/2)) / 1000
+		r.clips, err = each(annotations, func(a annotation) (scoredClip, error) {
+			return m.peerExcerpt(ctx, r.variant, a)
+		})
+		results[i] = r
+		covered, all := r.selected("", both).count(groupNames[0])
+		fmt.Printf("recall:   at threshold %g: %s\n", r.threshold, ratio(covered, all))
 		return float64(covered) >= share*float64(all)
 	})
-	return at(min(i, steps-1)), i < steps, err
+	return results[min(i, steps-1)], i < steps, err
 }
 
 // peerExcerpt scores deface on the annotated frames alone, because deface masks each frame independently.
-func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation) (scoredClip, error) {
+func (m *meter) peerExcerpt(ctx context.Context, v variant, a annotation) (scoredClip, error) {
+	clip, err := m.allOfExcerpt(ctx, v, a)
+	clip.Excerpt, clip.Tears, clip.Ghosts = true, nil, nil // its frames do not follow each other
+	return clip, err
+}
+
+func (m *meter) allOfExcerpt(ctx context.Context, v variant, a annotation) (scoredClip, error) {
 	source, err := footage.Clip(a.Clip)
 	if err != nil {
 		return scoredClip{}, err
@@ -148,7 +170,7 @@ func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation
 	if err != nil {
 		return scoredClip{}, err
 	}
-	return cached([]any{"excerpt", m.peer.version, threshold, content, a}, func() (scoredClip, error) {
+	measure := func() (scoredClip, error) {
 		dir, err := os.MkdirTemp("", "recall")
 		if err != nil {
 			return scoredClip{}, err
@@ -162,8 +184,12 @@ func (m *meter) peerExcerpt(ctx context.Context, threshold float64, a annotation
 		for n := range a.Frames {
 			a.Frames[n].Frame = n
 		}
-		return m.score(ctx, variant{threshold: threshold}, a, path)
-	})
+		return m.score(ctx, v, a, path)
+	}
+	if m.anew {
+		return measure()
+	}
+	return cached([]any{"excerpt", m.peer.version, v.threshold, content, a}, measure)
 }
 
 // excerpt writes the annotated frames of a clip losslessly.

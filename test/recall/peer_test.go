@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -54,6 +55,25 @@ func TestExcerptOfEveryFrame(t *testing.T) {
 	chosen, err := footage.Decode(path)
 	require.NoError(t, err)
 	assert.Len(t, chosen, frames)
+}
+
+// TestFastDefaceKeepsTheSameBoxes compares its suppression with that of deface, where that is installed.
+func TestFastDefaceKeepsTheSameBoxes(t *testing.T) {
+	p, err := findPeer(t.Context())
+	if err != nil {
+		t.Skip(err)
+	}
+	output, err := exec.Command(p.python(), "-c", strings.ReplaceAll(fastDeface, "__main__", "not run")+`
+for seed in range(100):
+    random = np.random.default_rng(seed)
+    boxes = random.uniform(0, 90, (200, 4)).astype(np.float32)
+    boxes[:, 2:] = boxes[:, :2] + random.integers(0, 40, (200, 2))  # some without area
+    scores = random.uniform(0, 1, 200).astype(np.float32)
+    kept = nms(boxes, scores, 0.3)
+    assert 10 < len(kept) < 190, kept
+    np.testing.assert_array_equal(kept, CenterFace.nms(boxes, scores, 0.3))
+`).CombinedOutput()
+	require.NoError(t, err, string(output))
 }
 
 func TestPeerFramesMatchedByTime(t *testing.T) {

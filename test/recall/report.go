@@ -198,7 +198,7 @@ func kinds(results []result) string {
 	}
 	add("masks that shrink for a frame", func(s scoredClip) string {
 		_, shrinks := s.tears()
-		return fmt.Sprint(shrinks)
+		return s.ofWhole(figure{text: fmt.Sprint(shrinks)}).text
 	})
 	add("faces found again", func(s scoredClip) string { return fmt.Sprintf("%d of %d", s.Again, s.Faces) })
 	return markdown(columns, rows)

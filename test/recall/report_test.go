@@ -45,6 +45,17 @@ func TestPrintedTable(t *testing.T) {
 		strings.Fields(lines[3]))
 }
 
+func TestExcerptHasNoFiguresOfWholeClips(t *testing.T) {
+	all := example().selected("", both)
+	all.Excerpt = true
+	var texts []string
+	for _, c := range all.row("deface", nil) {
+		texts = append(texts, c.markdown())
+	}
+	assert.Equal(t, []string{"deface", "4 (3)", "75.0 % (3/4)", "100.0 % (1/1)", "-", "8.00 / 20.0 / 20.0 %", "3.00 / 4.0",
+		"-", "-"}, texts)
+}
+
 func TestFewResultsMissNoTarget(t *testing.T) {
 	row := scoredClip{}.row("none", variants[0].targets)
 	for _, c := range row {

@@ -28,11 +28,13 @@ type result struct {
 // scoredClip has the measurements of one clip, or of several.
 type scoredClip struct {
 	Clip, Category string
-	CPU            time.Duration // of the program and its child processes, without startup
-	Frames         map[string]int
-	Heads          []scoredHead
-	Tears          []scoredTear
-	Ghosts         []scoredGhost
+	// Excerpt means that only the annotated frames were measured: nothing about blinks, ghosts or speed.
+	Excerpt bool
+	CPU     time.Duration // of the program and its child processes, without startup
+	Frames  map[string]int
+	Heads   []scoredHead
+	Tears   []scoredTear
+	Ghosts  []scoredGhost
 	// Outside has the share of each annotated frame that is masked where no head is.
 	Outside []scoredFrame
 	// Faces is the number of faces that an independent detector finds in the annotated frames of the source, and Again is

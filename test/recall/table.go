@@ -56,13 +56,21 @@ func (s scoredClip) row(name string, t *targets) []cell {
 		{{text: fmt.Sprintf("%d (%d)", heads, s.distinct())}},
 		{atLeast(t.covered, covered, heads)},
 		{atLeast(t.faces, coveredFaces, faces)},
-		{{fmt.Sprint(blinks), blinks > t.blinks}},
+		{s.ofWhole(figure{fmt.Sprint(blinks), blinks > t.blinks})},
 		{atMost("%.2f", t.outsideMean, 100*mean(outside)), atMost("%.1f", t.outside95, 100*percentile(outside, 0.95)),
 			atMost("%.1f %%", t.outsideMost, 100*percentile(outside, 1))},
 		{atMost("%.2f", t.tight, percentile(tight, 0.5)), atMost("%.1f", math.Inf(1), percentile(tight, 0.95))},
-		{atMost("%.1f", t.ghosts, s.ghostRate())},
-		{{text: fmt.Sprintf("%.0f ms", s.cpu())}},
+		{s.ofWhole(atMost("%.1f", t.ghosts, s.ghostRate()))},
+		{s.ofWhole(figure{text: fmt.Sprintf("%.0f ms", s.cpu())})},
 	}
+}
+
+// ofWhole returns a figure that only a clip with all its frames has.
+func (s scoredClip) ofWhole(f figure) figure {
+	if s.Excerpt {
+		return figure{text: "-"}
+	}
+	return f
 }
 
 func atLeast(least float64, covered, all int) figure {
