@@ -126,15 +126,19 @@ func (m *meter) clip(ctx context.Context, v variant, a annotation, key []any) (s
 	if err != nil {
 		return scoredClip{}, err
 	}
+	return m.reused(key, source, a, func() (scoredClip, error) { return m.score(ctx, v, a, source) })
+}
+
+// reused returns an earlier measurement with the same key, source and annotations, or calls compute.
+func (m *meter) reused(key []any, source string, a annotation, compute func() (scoredClip, error)) (scoredClip, error) {
 	if m.anew {
-		return m.score(ctx, v, a, source)
+		return compute()
 	}
 	content, err := digestFiles(source)
 	if err != nil {
 		return scoredClip{}, err
 	}
-	key = slices.Concat(key, []any{content, a})
-	return cached(key, func() (scoredClip, error) { return m.score(ctx, v, a, source) })
+	return cached(slices.Concat(key, []any{content, a}), compute)
 }
 
 // score runs a clip through a variant, and scores the output.

@@ -138,14 +138,16 @@ func (m *meter) equalCoverage(ctx context.Context, v variant, annotations []anno
 	const steps = 13 // down to 0.003
 	var results [steps]result
 	i := sort.Search(steps, func(i int) bool {
+		r := result{variant: v}
+		r.threshold = math.Round(1000*peerThreshold*math.Pow(2, -float64(i)/2)) / 1000
+		if err == nil {
+			r.clips, err = each(annotations, func(a annotation) (scoredClip, error) {
+				return m.peerExcerpt(ctx, r.variant, a)
+			})
+		}
 		if err != nil {
 			return true
 		}
-		r := result{variant: v}
-		r.threshold = math.Round(1000*peerThreshold*math.Pow(2, -float64(i)/2)) / 1000
-		r.clips, err = each(annotations, func(a annotation) (scoredClip, error) {
-			return m.peerExcerpt(ctx, r.variant, a)
-		})
 		results[i] = r
 		covered, all := r.selected("", both).count(groupNames[0])
 		fmt.Printf("recall:   at threshold %g: %s\n", r.threshold, ratio(covered, all))
@@ -166,11 +168,7 @@ func (m *meter) allOfExcerpt(ctx context.Context, v variant, a annotation) (scor
 	if err != nil {
 		return scoredClip{}, err
 	}
-	content, err := digestFiles(source)
-	if err != nil {
-		return scoredClip{}, err
-	}
-	measure := func() (scoredClip, error) {
+	return m.reused([]any{"excerpt", m.peer.version, v.threshold}, source, a, func() (scoredClip, error) {
 		dir, err := os.MkdirTemp("", "recall")
 		if err != nil {
 			return scoredClip{}, err
@@ -185,11 +183,7 @@ func (m *meter) allOfExcerpt(ctx context.Context, v variant, a annotation) (scor
 			a.Frames[n].Frame = n
 		}
 		return m.score(ctx, v, a, path)
-	}
-	if m.anew {
-		return measure()
-	}
-	return cached([]any{"excerpt", m.peer.version, v.threshold, content, a}, measure)
+	})
 }
 
 // excerpt writes the annotated frames of a clip losslessly.
